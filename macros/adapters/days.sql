@@ -1,0 +1,8 @@
+{# The UTC day of an instant, and the first instant of a day as a literal that prunes. #}
+{% macro utc_day(column) -%}{{ return(adapter.dispatch('utc_day', 'polytrades')(column)) }}{%- endmacro %}
+{% macro duckdb__utc_day(column) -%}{{ return("cast(" ~ column ~ " at time zone 'UTC' as date)") }}{%- endmacro %}
+{% macro bigquery__utc_day(column) -%}{{ return("date(" ~ column ~ ")") }}{%- endmacro %}
+
+{% macro utc_midnight(day) -%}{{ return(adapter.dispatch('utc_midnight', 'polytrades')(day)) }}{%- endmacro %}
+{% macro duckdb__utc_midnight(day) -%}{{ return("timestamptz '" ~ day ~ " 00:00:00+00'") }}{%- endmacro %}
+{% macro bigquery__utc_midnight(day) -%}{{ return("timestamp '" ~ day ~ " 00:00:00+00'") }}{%- endmacro %}

@@ -1,0 +1,73 @@
+{#
+  The merge of a mart, the same statement on every warehouse. It acts on models with our `merge` meta key and
+  leaves all others to dbt:
+
+    day_of     the column whose days bound the search for an older copy (none: the whole mart is searched)
+    retires    a condition on the source row: the mart's row goes, and no new one comes
+    newer_by   the column that orders two versions of a row: an older source row changes nothing
+    changed_by the one column that tells whether a row differs (none: all of them)
+
+  A row is written only if it differs. dbt's own merges differ by warehouse in all of this.
+#}
+{% macro mart_merge_sql(target, source, unique_key, dest_columns, incremental_predicates) -%}
+    {%- set merge = config.get('meta', {}).get('merge') -%}
+    {%- set keys = [unique_key] if unique_key is string else unique_key -%}
+    {%- set conditions = [] -%}
+    {%- if merge.get('day_of') -%}
+        {%- do conditions.append(merge_window(source, merge.day_of, 'DBT_INTERNAL_DEST')) -%}
+    {%- endif -%}
+    {%- for key in keys -%}
+        {%- do conditions.append('DBT_INTERNAL_DEST.' ~ key ~ ' = DBT_INTERNAL_SOURCE.' ~ key) -%}
+    {%- endfor -%}
+    {%- set names = dest_columns | map(attribute='quoted') | list -%}
+    {%- set changes = [] -%}
+    {%- for column in dest_columns
+        if column.name not in keys and column.name == merge.get('changed_by', column.name) -%}
+        {%- do changes.append(
+            'DBT_INTERNAL_DEST.' ~ column.quoted ~ ' is distinct from DBT_INTERNAL_SOURCE.' ~ column.quoted
+        ) -%}
+    {%- endfor -%}
+    {%- set update_when = ['(' ~ changes | join('\n        or ') ~ ')'] -%}
+    {%- if merge.get('newer_by') -%}
+        {%- do update_when.append(
+            'DBT_INTERNAL_SOURCE.' ~ merge.newer_by ~ ' > DBT_INTERNAL_DEST.' ~ merge.newer_by
+        ) -%}
+    {%- endif -%}
+    merge into {{ target }} as DBT_INTERNAL_DEST
+    using {{ source }} as DBT_INTERNAL_SOURCE
+    on
+        {{ (conditions + (incremental_predicates or [])) | join('\n        and ') }}
+    {% if merge.get('retires') -%}
+    when matched and DBT_INTERNAL_SOURCE.{{ merge.retires }} then delete
+    {% endif -%}
+    when matched and {{ update_when | join(' and ') }} then update set
+        {% for name in names -%}
+        {{ name }} = DBT_INTERNAL_SOURCE.{{ name }}{{ ',\n        ' if not loop.last }}
+        {%- endfor %}
+    when not matched
+    {%- if merge.get('retires') %} and not DBT_INTERNAL_SOURCE.{{ merge.retires }}{% endif %} then insert (
+        {{ names | join(', ') }}
+    ) values (
+        {% for name in names %}DBT_INTERNAL_SOURCE.{{ name }}{{ ', ' if not loop.last }}{% endfor %}
+    )
+{%- endmacro %}
+
+{% macro duckdb__get_incremental_merge_sql(arguments) -%}
+    {%- if config.get('meta', {}).get('merge') -%}
+        {{ return(mart_merge_sql(
+            arguments['target_relation'], arguments['temp_relation'], arguments['unique_key'],
+            arguments['dest_columns'], arguments['incremental_predicates']
+        )) }}
+    {%- endif -%}
+    {{ return(dbt.duckdb__get_merge_sql(
+        arguments['target_relation'], arguments['temp_relation'], arguments['unique_key'],
+        arguments['dest_columns'], arguments['incremental_predicates']
+    )) }}
+{%- endmacro %}
+
+{% macro bigquery__get_merge_sql(target, source, unique_key, dest_columns, incremental_predicates=none) -%}
+    {%- if config.get('meta', {}).get('merge') -%}
+        {{ return(mart_merge_sql(target, source, unique_key, dest_columns, incremental_predicates)) }}
+    {%- endif -%}
+    {{ return(dbt.default__get_merge_sql(target, source, unique_key, dest_columns, incremental_predicates)) }}
+{%- endmacro %}

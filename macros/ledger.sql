@@ -1,0 +1,73 @@
+{# Which marts a landing table feeds. A batch is pending for a mart until that mart's own merge has held it. #}
+{% macro fed_marts() -%}
+    {{ return({
+        'trades': ['trade_collisions', 'trades', 'traders'],
+        'markets': ['markets'],
+        'events': ['events'],
+    }) }}
+{%- endmacro %}
+
+{#
+  Post-hook of a mart: writes into the ledger what its merge held, in the transaction of the merge where the
+  warehouse has one. Only this invocation's frozen list counts, and only if every model between the list and the
+  mart was built from it in this same invocation: with a subset (`-s trades`, `dbt retry`) or `--empty` the rows
+  of a batch may be missing, so the batch stays pending and is merged again, which changes nothing.
+#}
+{% macro record_merged_batches() -%}
+    {#- Named outside the condition: dbt learns what a model depends on without running it. -#}
+    {%- set pending = ref('pending_batches') -%}
+    {%- set ledger = source('state', 'merged_batches') -%}
+    {%- if execute and is_production() and not flags.EMPTY and was_built_from_pending_batches() -%}
+        merge into {{ ledger }} as ledger
+        using (
+            select distinct
+                batch_id,
+                mart,
+                {{ now() }} as merged_at,
+                invocation_id
+            from {{ pending }}
+            where
+                mart = '{{ this.identifier }}'
+                and invocation_id = '{{ invocation_id }}'
+        ) as merged
+            on
+                ledger.batch_id = merged.batch_id
+                and ledger.mart = merged.mart
+        when not matched then insert (batch_id, mart, merged_at, invocation_id)
+            values (merged.batch_id, merged.mart, merged.merged_at, merged.invocation_id)
+    {%- endif -%}
+{%- endmacro %}
+
+{# True if everything between `pending_batches` and this model was selected in this invocation. dbt skips a model
+   whose upstream failed, so what was selected and stands before us was also built. #}
+{% macro was_built_from_pending_batches() -%}
+    {%- set missing = [] -%}
+    {%- set open = [model.unique_id] -%}
+    {%- set seen = [] -%}
+    {%- for _ in range(graph.nodes | length) if open -%}
+        {%- set node_id = open.pop() -%}
+        {%- for parent in graph.nodes[node_id].depends_on.nodes if parent in graph.nodes and parent not in seen -%}
+            {%- do seen.append(parent) -%}
+            {%- set config = graph.nodes[parent].config -%}
+            {%- if config.meta.get('built_from_pending_batches') -%}
+                {%- do missing.append(parent) if parent not in selected_resources -%}
+                {%- do open.append(parent) -%}
+            {%- endif -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ return(not missing) }}
+{%- endmacro %}
+
+{# Rows of `batches` that are pending: the literal days first, so that only they are read, then the batches. #}
+{% macro in_pending_batches(landing_table) -%}
+    {%- set pending = ref('pending_batches') -%}
+    {%- set days = [] -%}
+    {%- if execute and load_relation(pending) is not none -%}
+        {%- set days = run_query(
+            "select distinct cast(landed_on as " ~ dbt.type_string() ~ ") as day from " ~ pending
+            ~ " where landing_table = '" ~ landing_table ~ "' order by day"
+        ).columns[0].values() -%}
+    {%- endif -%}
+    landed_on in ({% for day in days or ['1970-01-01'] %}date '{{ day }}'{{ ', ' if not loop.last }}{% endfor %})
+    and batch_id in (select batch_id from {{ pending }} where landing_table = '{{ landing_table }}')
+{%- endmacro %}

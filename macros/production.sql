@@ -1,0 +1,32 @@
+{# Where the marts live for everybody. A target in another schema reads them and never writes them. #}
+{% macro production_schema() -%}
+    {{ return(var('production_schema', none) or adapter.dispatch('default_production_schema', 'polytrades')()) }}
+{%- endmacro %}
+
+{% macro is_production() -%}
+    {{ return(target.schema == production_schema()) }}
+{%- endmacro %}
+
+{# The production relation of a mart, or none. Not `ref()`: the models before a merge compare with
+   the rows that the mart already has, which as a ref would be a cycle. #}
+{% macro production_relation(mart) -%}
+    {{ return(adapter.get_relation(target.database, production_schema(), mart)) }}
+{%- endmacro %}
+
+{# A mart is merged in the production schema and a view over production in every other one. #}
+{% macro mart_materialization() -%}
+    {{ return('incremental' if is_production() else 'view') }}
+{%- endmacro %}
+
+{% macro select_from_production(mart) -%}
+    {%- set relation = production_relation(mart) -%}
+    {%- if execute and flags.WHICH in ['run', 'build'] and relation is none -%}
+        {{ exceptions.raise_compiler_error(
+            "Schema " ~ target.schema ~ " is not the production schema (" ~ production_schema() ~ "), so " ~ mart
+            ~ " is a view over production, and " ~ production_schema() ~ "." ~ mart ~ " does not exist yet. "
+            ~ "Build production first (dbt build with schema " ~ production_schema() ~ "), or set the var "
+            ~ "production_schema to the schema that holds it."
+        ) }}
+    {%- endif -%}
+    select * from {{ relation or production_schema() ~ '.' ~ mart }}
+{%- endmacro %}

@@ -1,0 +1,50 @@
+{{ config(
+    materialized=mart_materialization(),
+    incremental_strategy='merge',
+    unique_key=['wallet_address', 'tx_hash', 'order_hash', 'collision_id'],
+    on_schema_change='append_new_columns',
+    full_refresh=false,
+    post_hook='{{ record_merged_batches() }}',
+    meta={'built_from_pending_batches': true, 'merge': {'day_of': 'timestamp', 'retires': "key_quality = 'retired'"}}
+) }}
+
+{% if is_production() %}
+
+select
+    id,
+    condition_id,
+    wallet_address,
+    timestamp,
+    side,
+    price,
+    shares_normalized,
+    token_label,
+    token_id,
+    tx_hash,
+    order_hash,
+    taker,
+    market_slug,
+    title,
+    shares_raw,
+    usdc_raw,
+    is_taker_leg,
+    key_quality,
+    log_index,
+    block_number,
+    contract_address,
+    source,
+    upstream_version,
+    extra_fields,
+    content_hash,
+    completed_from,
+    collision_id
+from {{ ref('int_trade_collisions') }}
+{% if not is_incremental() %}
+where key_quality <> 'retired'
+{% endif %}
+
+{% else %}
+
+{{ select_from_production('trade_collisions') }}
+
+{% endif %}
