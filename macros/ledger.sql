@@ -7,6 +7,17 @@
     }) }}
 {%- endmacro %}
 
+{# The same as a query with columns landing_table and mart. #}
+{% macro fed_marts_as_rows() -%}
+    {%- set rows = [] -%}
+    {%- for landing_table, marts in fed_marts().items() -%}
+        {%- for mart in marts -%}
+            {%- do rows.append("select '" ~ landing_table ~ "' as landing_table, '" ~ mart ~ "' as mart") -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ return(rows | join('\n    union all\n    ')) }}
+{%- endmacro %}
+
 {#
   Post-hook of a mart: writes into the ledger what its merge held, in the transaction of the merge where the
   warehouse has one. Only this invocation's frozen list counts, and only if every model between the list and the

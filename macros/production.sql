@@ -13,6 +13,20 @@
     {{ return(adapter.get_relation(target.database, production_schema(), mart)) }}
 {%- endmacro %}
 
+{# The columns of a contract as the production relation of `mart` has them; NULL for one that it lacks yet. #}
+{% macro stored_columns(mart, contract_of) -%}
+    {%- set relation = production_relation(mart) -%}
+    {%- set present = adapter.get_columns_in_relation(relation) | map(attribute='name') | list if relation else [] -%}
+    {%- set columns = [] -%}
+    {%- for column in contract_columns(contract_of) -%}
+        {%- do columns.append(
+            'stored.' ~ column.name if column.name in present
+            else 'cast(null as ' ~ column.data_type ~ ') as ' ~ column.name
+        ) -%}
+    {%- endfor -%}
+    {{ return(columns | join(',\n    ')) }}
+{%- endmacro %}
+
 {# A mart is merged in the production schema and a view over production in every other one. #}
 {% macro mart_materialization() -%}
     {{ return('incremental' if is_production() else 'view') }}

@@ -14,7 +14,9 @@ with batched as (
 versioned as (
     select
         *,
-        lpad(cast({{ epoch_micros('as_of') }} as {{ dbt.type_string() }}), 17, '0') || '.' || content_hash as row_version
+        lpad(cast({{ epoch_micros('as_of') }} as {{ dbt.type_string() }}), 17, '0')
+        || '.'
+        || content_hash as row_version
     from batched
 )
 

@@ -11,27 +11,14 @@ with touched as (
 )
 
 {% for mart in ['trades', 'trade_collisions'] %}
-    {% set relation = production_relation(mart) %}
-    {% set present = adapter.get_columns_in_relation(relation) | map(attribute='name') | list if relation else [] %}
-    select
-        {% for column in contract_columns('trades') %}
-            {% if column.name in present %}
-                stored.{{ column.name }},
-            {% else %}
-                cast(null as {{ column.data_type }}) as {{ column.name }},
-            {% endif %}
-        {% endfor %}
-        '{{ mart }}' as mart
-    {% if relation %}
-        from {{ relation }} as stored
-        inner join touched
-            on
-                stored.wallet_address = touched.wallet_address
-                and stored.tx_hash = touched.tx_hash
-        where {{ merge_window(ref('int_trades_batched'), 'timestamp', 'stored') }}
-    {% else %}
-        from touched
-        where false
-    {% endif %}
-    {{ 'union all' if not loop.last }}
+select
+    {{ stored_columns(mart, 'trades') }},
+    '{{ mart }}' as mart
+from {{ production_relation(mart) or 'touched' }} as stored
+inner join touched
+    on
+        stored.wallet_address = touched.wallet_address
+        and stored.tx_hash = touched.tx_hash
+where {{ merge_window(ref('int_trades_batched'), 'timestamp', 'stored') if production_relation(mart) else 'false' }}
+{{ 'union all' if not loop.last }}
 {% endfor %}

@@ -43,7 +43,7 @@ versioned as (
     select
         *,
         {% for column in token_columns() + position_columns() %}
-            {{ completed_version(column, 'completed_from', 'row_version') }} as {{ column }}_version,
+        {{ completed_version(column, 'completed_from', 'row_version') }} as {{ column }}_version,
         {% endfor %}
         -- A record that does not say where in the block it stands is the same fill as one that does.
         log_index is null and count(log_index) over (partition by {{ size_class }}) > 0 as is_absorbed
@@ -56,16 +56,16 @@ completed as (
         row_version,
         is_absorbed,
         {% for column in token_columns() %}
-            first_value({{ column }} ignore nulls) over (
-                partition by {{ same_token }} order by {{ column }}_version desc {{ all_rows }}
-            ) as {{ column }},
-            max({{ column }}_version) over (partition by {{ same_token }}) as {{ column }}_version,
+        first_value({{ column }} ignore nulls) over (
+            partition by {{ same_token }} order by {{ column }}_version desc {{ all_rows }}
+        ) as {{ column }},
+        max({{ column }}_version) over (partition by {{ same_token }}) as {{ column }}_version,
         {% endfor %}
         {% for column in position_columns() %}
-            first_value({{ column }} ignore nulls) over (
-                partition by {{ variant }} order by {{ column }}_version desc {{ all_rows }}
-            ) as {{ column }},
-            max({{ column }}_version) over (partition by {{ variant }}) as {{ column }}_version,
+        first_value({{ column }} ignore nulls) over (
+            partition by {{ variant }} order by {{ column }}_version desc {{ all_rows }}
+        ) as {{ column }},
+        max({{ column }}_version) over (partition by {{ variant }}) as {{ column }}_version,
         {% endfor %}
         max(case when stored_in = 'trades' then 1 else 0 end) over (partition by {{ variant }}) = 1 as is_in_trades,
         max(case when stored_in = 'trade_collisions' then 1 else 0 end) over (partition by {{ variant }})
@@ -131,11 +131,11 @@ select
     variants.content_hash,
     nullif(
         {% for column in token_columns() + position_columns() %}
-            case
-                when variants.{{ column }}_version <> variants.row_version
-                    then '{{ column }}=' || variants.{{ column }}_version || ';'
-                else ''
-            end{{ ' ||' if not loop.last }}
+        case
+            when variants.{{ column }}_version <> variants.row_version
+                then '{{ column }}=' || variants.{{ column }}_version || ';'
+            else ''
+        end{{ ' ||' if not loop.last }}
         {% endfor %},
         ''
     ) as completed_from,

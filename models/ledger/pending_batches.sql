@@ -11,15 +11,7 @@ ledger as (
 ),
 
 fed_marts as (
-    {% for landing_table, marts in fed_marts().items() %}
-        {% set last_table = loop.last %}
-        {% for mart in marts %}
-            select
-                '{{ landing_table }}' as landing_table,
-                '{{ mart }}' as mart
-            {{ 'union all' if not (last_table and loop.last) }}
-        {% endfor %}
-    {% endfor %}
+    {{ fed_marts_as_rows() }}
 )
 
 select distinct

@@ -64,7 +64,7 @@ left join unsettled_keys
 where
     unsettled_keys.order_hash is null
     {% if not is_incremental() -%}
-        and winners.key_quality <> 'retired'
+    and winners.key_quality <> 'retired'
     {%- endif %}
 order by winners.timestamp, winners.wallet_address, winners.tx_hash, winners.order_hash
 

@@ -57,7 +57,7 @@ dome as (
         {{ json_text('payload', '$.side_b.label') }} as side_b_label,
         -- An object in real answers, a label in the published schema.
         case
-            coalesce({{ json_text('payload', '$.winning_side.label') }}, {{ json_text('payload', '$.winning_side') }})
+        coalesce({{ json_text('payload', '$.winning_side.label') }}, {{ json_text('payload', '$.winning_side') }})
             when {{ json_text('payload', '$.side_a.label') }} then 0
             when {{ json_text('payload', '$.side_b.label') }} then 1
         end as winning_side,

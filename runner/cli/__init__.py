@@ -1,0 +1,1 @@
+"""Commands: parse options, call the engine, print. They decide nothing."""

@@ -1,0 +1,89 @@
+"""`polytrades simulate`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from runner.cli.options import Json
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command(
+        epilog="Examples: polytrades simulate --port 8800 --wallets 20 --write-wallets wallets.csv · "
+        "polytrades simulate --port 8800 --replay orders.ndjson"
+    )(simulate)
+
+
+def simulate(
+    port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 takes a free one.")] = 8800,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same world.")] = 7,
+    wallets: Annotated[int, typer.Option("--wallets", min=1, help="Wallets in the world.")] = 5,
+    fills: Annotated[int, typer.Option("--fills", min=0, help="Fills in the world, over all wallets.")] = 400,
+    days: Annotated[int, typer.Option("--days", min=1, help="How many days back the fills go.")] = 30,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="TIME", help="Time of the newest fill (UTC; default: now).")
+    ] = None,
+    malformed: Annotated[
+        float, typer.Option("--malformed", min=0, max=1, help="Share of additional records that break a rule.")
+    ] = 0.0,
+    replay: Annotated[
+        list[Path] | None,
+        typer.Option("--replay", metavar="FILE", help="Serve these order records instead; may be given several times."),
+    ] = None,
+    gamma_replay: Annotated[
+        list[Path] | None, typer.Option("--gamma-replay", metavar="FILE", help="Serve these Gamma markets and events.")
+    ] = None,
+    markets_replay: Annotated[
+        list[Path] | None, typer.Option("--markets-replay", metavar="FILE", help="Serve these Dome-shaped markets.")
+    ] = None,
+    write_wallets: Annotated[
+        Path | None, typer.Option("--write-wallets", metavar="FILE", help="Write the wallets as CSV, then serve.")
+    ] = None,
+    write_fills: Annotated[
+        Path | None,
+        typer.Option("--write-fills", metavar="FILE", help="Write the records as NDJSON, then serve."),
+    ] = None,
+    write_malformed: Annotated[
+        Path | None, typer.Option("--write-malformed", metavar="FILE", help="Write the malformed records, then serve.")
+    ] = None,
+    write_only: Annotated[bool, typer.Option("--write-only", help="Write the files and end.")] = False,
+    api_key: Annotated[
+        str | None, typer.Option("--api-key", metavar="KEY", help="Refuse order requests without this (made-up) key.")
+    ] = None,
+    latency_ms: Annotated[float, typer.Option("--latency-ms", min=0, help="Delay of every answer.")] = 0,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option("--fault", metavar="SPEC", help="KIND[@PATHPART][#N[-M]], such as html@orders#2 or status:503."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Serve the upstreams' shapes locally: a made-up world from a seed, or recorded files. Ends with Ctrl-C."""
+    import subprocess
+
+    arguments = ["--port", str(port), "--seed", str(seed), "--wallets", str(wallets), "--fills", str(fills)]
+    arguments += ["--days", str(days), "--malformed", str(malformed), "--latency-ms", str(latency_ms)]
+    single = {
+        "--until": until,
+        "--write-wallets": write_wallets,
+        "--write-fills": write_fills,
+        "--write-malformed": write_malformed,
+        "--api-key": api_key,
+    }
+    for name, value in single.items():
+        arguments += [name, str(value)] if value is not None else []
+    several = {"--replay": replay, "--gamma-replay": gamma_replay, "--markets-replay": markets_replay, "--fault": fault}
+    for name, values in several.items():
+        for value in values or ():
+            arguments += [name, str(value)]
+    arguments += ["--write-only"] if write_only else []
+    arguments += ["--json"] if json else []
+    # A process of its own: two independent readings of the formats share no code.
+    process = subprocess.Popen([sys.executable, "-m", "simulator", *arguments])
+    while True:
+        try:
+            raise typer.Exit(process.wait())
+        except KeyboardInterrupt:
+            continue  # the simulator had the same signal and is ending

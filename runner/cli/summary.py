@@ -1,0 +1,124 @@
+"""What `sync` and `import` print."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+from rich.markup import escape
+
+from runner.cli.output import Output, printable
+from runner.engine import run, wallets
+from runner.engine.run import Summary, SyncOptions
+from runner.errors import ExitCode, HeldBack, PolytradesError, UsageError
+from runner.monitor import status
+from runner.records import BrokenRule, read_order
+from runner.settings import Settings
+from runner.sources import files as file_source
+from runner.warehouse.protocol import Warehouse
+from runner.windows import utc_now
+
+
+def finish(settings: Settings, warehouse: Warehouse, summary: Summary, output: Output) -> None:
+    """Prints the summary, keeps the status for those who ask while dbt runs, and ends with the run's exit code."""
+    try:
+        status.save(settings, status.assess(warehouse.totals()))
+    except (OSError, PolytradesError) as error:
+        output.note(f"The status could not be kept for later: {error}")
+    output.result(summary.as_json(), as_text(summary))
+    if summary.exit_code:
+        raise typer.Exit(int(summary.exit_code))
+
+
+def as_text(summary: Summary) -> str:
+    """The summary for a person (rich markup)."""
+    counts = summary.counts
+    landed = f"{counts.landed + counts.landed_before:,}"
+    if counts.landed_before:
+        landed += f"  ({counts.landed_before:,} of them had landed before)"
+    rejected = f"{counts.rejected:,}"
+    if counts.rejected_by_reason:
+        worst = sorted(counts.rejected_by_reason.items(), key=lambda item: -item[1])
+        rejected += "  (" + ", ".join(f"{reason} {count:,}" for reason, count in worst[:4]) + ")"
+    lines = [
+        ("fetched" if summary.command == "sync" else "read", f"{counts.received:,} records"),
+        ("landed", landed),
+        ("new", _number(summary.fills_new)),
+        ("already known", _number(summary.fills_known)),
+        ("rejected", rejected),
+        ("duplicates", _number(summary.duplicate_keys)),
+        ("trades now", f"{_number(summary.fills_total)} fills"),
+        ("markets, events", f"{summary.enriched.markets:,}, {summary.enriched.events:,} landed"),
+        ("tests passed", f"{summary.build.tests_passed:,}" if summary.build else "–"),
+        ("time", f"{summary.seconds:,.1f} s" + (f" (dbt {summary.build.seconds:,.1f} s)" if summary.build else "")),
+    ]
+    if summary.wallets:
+        lines.insert(0, ("wallets", f"{summary.wallets - len(summary.wallets_failed):,} of {summary.wallets:,}"))
+    text = "\n".join(f"  {name:<16}{escape(value)}" for name, value in lines)
+    head = {
+        ExitCode.DONE: "[bold green]Done.[/]",
+        ExitCode.CHECK_FAILED: "[bold yellow]Complete, but a check failed.[/]",
+    }.get(summary.exit_code, "[bold yellow]Partly done: run it again.[/]")
+    return "\n".join([f"{head} Run {summary.run_id}", text, *(f"  ! {escape(printable(m))}" for m in summary.messages)])
+
+
+def _number(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"
+
+
+def show_plan(settings: Settings, warehouse: Warehouse, options: SyncOptions, output: Output) -> None:
+    """What `sync --dry-run` prints: wallets and windows. Nothing is written."""
+    listed: list[str] = []
+    try:
+        tasks = run.plan(settings, warehouse, options)
+    except PolytradesError as error:
+        if isinstance(error, HeldBack) or not options.wallets_file:
+            raise
+        # A list that is not followed yet: the plan is everything, for each of its wallets.
+        tasks, listed = [], wallets.read_wallets(options.wallets_file)
+    windows = [(task.wallet, task.window.start, task.window.end) for task in tasks]
+    content = {
+        "command": "sync",
+        "dry_run": True,
+        "exit_code": 0,
+        "wallets_to_follow": listed,
+        "windows": [
+            {"wallet": wallet, "start": start.isoformat() if start else None, "end": end.isoformat()}
+            for wallet, start, end in windows
+        ],
+    }
+    rows = [
+        f"  {wallet}  {start.isoformat() if start else 'everything':<25} → {end.isoformat()}"
+        for wallet, start, end in windows
+    ]
+    if listed:
+        rows = [f"  {wallet}  everything (not followed yet)" for wallet in listed]
+    text = "\n".join([f"Would fetch {len(rows):,} wallets and write nothing now:", *rows[:20]])
+    output.result(content, text + (f"\n  … and {len(rows) - 20:,} more" if len(rows) > 20 else ""))
+
+
+def show_file_check(paths: Sequence[Path], output: Output) -> None:
+    """What `import --dry-run` prints: records that would be landed and rejected. Nothing is written."""
+    now = utc_now()
+    received = 0
+    reasons: dict[str, int] = {}
+    for path in paths:
+        if not path.is_file():
+            raise UsageError(f"{path} is not a file. Name files of order records (NDJSON, JSON or Parquet).")
+        for record in file_source.records(path):
+            received += 1
+            try:
+                read_order(record.raw, None, now)
+            except BrokenRule as rule:
+                reasons[rule.reason] = reasons.get(rule.reason, 0) + 1
+                if sum(reasons.values()) <= 5:
+                    output.note(f"{path.name}, {record.place}: {rule}")
+    rejected = sum(reasons.values())
+    content = {
+        "command": "import",
+        "dry_run": True,
+        "exit_code": 0,
+        "records_received": received,
+        "records_rejected": rejected,
+        "rejected_by_reason": reasons,
+    }
+    output.result(content, f"Would land {received - rejected:,} of {received:,} records and reject {rejected:,}.")

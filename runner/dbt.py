@@ -1,0 +1,157 @@
+"""The one caller of dbt. A subprocess: it can be killed, and its memory and its lock on the file end with it."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runner import project
+from runner.errors import HeldBack, UsageError
+from runner.settings import Settings
+
+Progress = Callable[[int, int, str], None]
+"""Called with nodes done, nodes in all, name of the node that ended."""
+
+
+@dataclass
+class BuildResult:
+    """What `dbt build` did. Names are models and tests as dbt calls them."""
+
+    seconds: float = 0.0
+    built: int = 0
+    tests_passed: int = 0
+    failed_nodes: dict[str, str] = field(default_factory=dict)
+    failed_tests: dict[str, str] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+    used_example_profile: bool = False
+
+    @property
+    def is_complete(self) -> bool:
+        """True if every model, seed and snapshot was built."""
+        return not self.failed_nodes and not self.skipped
+
+
+def artifacts_dir(settings: Settings) -> Path:
+    """Where dbt's target and logs go: DBT_TARGET_PATH, or a folder per target in the project."""
+    configured = os.environ.get("DBT_TARGET_PATH")
+    return Path(configured).absolute() if configured else project.project_dir() / "target" / f"runner-{settings.target}"
+
+
+def build(settings: Settings, progress: Progress) -> BuildResult:
+    """Runs `dbt build` on the settings' target.
+
+    Raises:
+        UsageError: the profile is wrong, or the target folder cannot be written.
+        HeldBack: dbt ended before it built anything, and says why.
+    """
+    profiles = project.find_profiles()
+    project.check_target(profiles, settings.target)
+    target_path = artifacts_dir(settings)
+    try:
+        profiles_dir = _profiles_dir(profiles, target_path)
+    except OSError as error:
+        raise UsageError(
+            f"dbt's folder {target_path} cannot be written ({error.strerror}). Set DBT_TARGET_PATH to a folder that "
+            "can."
+        ) from None
+    (target_path / "run_results.json").unlink(missing_ok=True)
+    command = [
+        *(sys.executable, "-m", "dbt.cli.main", "build"),
+        *("--project-dir", str(project.project_dir()), "--profiles-dir", str(profiles_dir)),
+        *("--target", settings.target, "--target-path", str(target_path), "--log-path", str(target_path / "logs")),
+        *("--log-format", "json", "--log-level", "info", "--no-use-colors"),
+    ]
+    environment = {
+        **os.environ,
+        "POLYTRADES_DUCKDB_PATH": str(settings.duckdb_file),
+        "POLYTRADES_TARGET": settings.target,
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    }
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
+        try:
+            said = _follow(process, progress)
+            process.wait()
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+    results = target_path / "run_results.json"
+    if not results.exists():
+        raise HeldBack(
+            f"dbt ended with code {process.returncode} before it built anything: {_paragraph(said)} What has landed is "
+            "kept and will be merged by the next run."
+        )
+    result = _read(json.loads(results.read_text()))
+    result.used_example_profile = profiles.is_example
+    return result
+
+
+def _profiles_dir(profiles: project.Profiles, target_path: Path) -> Path:
+    """The folder to give dbt: it wants the file to be called profiles.yml, which the example is not."""
+    target_path.mkdir(parents=True, exist_ok=True)
+    if not profiles.is_example:
+        return profiles.file.parent
+    folder = target_path / "profiles"
+    folder.mkdir(exist_ok=True)
+    shutil.copyfile(profiles.file, folder / "profiles.yml")
+    return folder
+
+
+def _follow(process: subprocess.Popen[str], progress: Progress) -> list[str]:
+    """Reads dbt's JSON lines while it runs; gives what it said at level error."""
+    done = 0
+    said = []
+    for line in process.stdout or ():
+        try:
+            event = json.loads(line)
+            info, data = event["info"], event["data"]
+        except (ValueError, KeyError, TypeError):
+            said.append(line.strip())
+            continue
+        if info["name"] == "NodeFinished":
+            done += 1
+        elif info["name"] in ("LogModelResult", "LogTestResult", "LogSeedResult", "LogSnapshotResult"):
+            node = data.get("node_info", {}).get("node_name") or data.get("name") or ""
+            progress(int(data.get("index", done)), int(data.get("total", 0)), node)
+        if info["level"] == "error":
+            said.append(info["msg"])
+    return said
+
+
+def _read(results: dict[str, Any]) -> BuildResult:
+    summary = BuildResult(seconds=float(results["elapsed_time"]))
+    for result in results["results"]:
+        kind, _, name = result["unique_id"].split(".", 2)
+        is_test = kind in ("test", "unit_test")
+        status = result["status"]
+        if status in ("error", "fail", "runtime error"):
+            kept = summary.failed_tests if is_test else summary.failed_nodes
+            kept[_short(name, is_test)] = _paragraph([result["message"] or status])
+        elif status == "skipped":
+            if not is_test:
+                summary.skipped.append(name)
+        elif is_test:
+            summary.tests_passed += 1
+        elif kind != "operation":
+            summary.built += 1
+    return summary
+
+
+def _short(name: str, is_test: bool) -> str:
+    """A generic test's unique id ends in a hash."""
+    return re.sub(r"\.[0-9a-f]{10}$", "", name) if is_test else name
+
+
+def _paragraph(said: list[str]) -> str:
+    """Dbt's words as one paragraph, without colours, file listings and empty lines, at most 600 characters."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", " ".join(said))
+    text = re.sub(r"\s+", " ", text).strip()
+    return (text[:597] + "...") if len(text) > 600 else text or "it gave no reason."

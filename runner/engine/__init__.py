@@ -1,0 +1,1 @@
+"""One run: which wallets, which windows, fetch, land, build, record."""

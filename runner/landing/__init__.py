@@ -1,0 +1,1 @@
+"""From raw records to landed batches: validation, quarantine, idempotent load."""

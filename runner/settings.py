@@ -1,0 +1,133 @@
+"""Settings: flags > POLYTRADES_* in the environment > polytrades.toml in the current folder > defaults.
+
+Secrets are read from the environment only; in the file they are refused.
+"""
+
+import tomllib
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from runner import log
+from runner.errors import UsageError
+
+SETTINGS_FILE = Path("polytrades.toml")
+SECRETS = ("dome_api_key",)
+
+
+class Settings(BaseSettings):
+    """One field per setting; the environment variable is POLYTRADES_ and its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="POLYTRADES_", toml_file=SETTINGS_FILE, extra="forbid")
+
+    target: str = Field("duckdb", description="The output in profiles.yml to build into.")
+    duckdb_path: Path = Field(
+        Path("polytrades.duckdb"), description="The DuckDB file. A relative path is relative to the current folder."
+    )
+    dome_base_url: str = Field(
+        "https://api.domeapi.io/v1", description="Where a Dome-shaped order API answers /polymarket/orders."
+    )
+    dome_api_key: SecretStr | None = Field(
+        None, description="Its API key; sent when set. Environment only.", examples=["…"]
+    )
+    dome_auth_header: str = Field("Authorization", description="The header that carries the key.")
+    dome_auth_scheme: str = Field("Bearer", description="What stands before the key in that header; may be empty.")
+    gamma_base_url: str = Field("https://gamma-api.polymarket.com", description="Where Gamma answers /markets.")
+    overlap_hours: float = Field(
+        6, ge=0, description="How far before its checkpoint a wallet is asked again: late fills are found there."
+    )
+    settle_lag_minutes: float = Field(
+        5, ge=0, description="How far behind now a window ends: the newest fills may still change."
+    )
+    requests_per_second: float = Field(
+        10, gt=0, description="Most requests a second to one upstream. 10 is what Dome's free tier allowed."
+    )
+    requests_in_flight: int = Field(20, ge=1, le=1000, description="Most requests to one upstream at a time.")
+    page_size: int = Field(1000, ge=1, le=1000, description="Records asked for in one request.")
+    request_timeout_seconds: float = Field(30, gt=0, description="How long one request may take.")
+    request_attempts: int = Field(5, ge=1, description="How often a request is tried before its wallet fails.")
+    batch_rows: int = Field(50_000, ge=1, description="Records collected before a batch is landed.")
+    max_rejected_share: float = Field(
+        0.01, ge=0, le=1, description="Share of rejected records above which a run ends with exit code 4."
+    )
+    lock_wait_seconds: float = Field(
+        10, ge=0, description="How long to wait for a DuckDB file that another process has open."
+    )
+
+    @field_validator("dome_base_url", "gamma_base_url")
+    @classmethod
+    def _is_web_address(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return value.rstrip("/")
+
+    @cached_property
+    def duckdb_file(self) -> Path:
+        """The DuckDB file as an absolute path."""
+        return self.duckdb_path.expanduser().absolute()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The order of precedence."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load(**flags: Any) -> Settings:
+    """Reads the settings; `flags` that are not None win.
+
+    Raises:
+        UsageError: a value is wrong, a name is unknown, the file is no TOML, or a secret stands in it.
+    """
+    _check_file()
+    try:
+        settings = Settings(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as error:
+        raise UsageError(_explained(error)) from None
+    if settings.dome_api_key:
+        log.hide(settings.dome_api_key.get_secret_value())
+    return settings
+
+
+def _check_file() -> None:
+    if not SETTINGS_FILE.exists():
+        return
+    try:
+        with SETTINGS_FILE.open("rb") as file:
+            names = tomllib.load(file).keys()
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{SETTINGS_FILE} cannot be read: {error}. Mend it, or start from its example.") from None
+    for name in SECRETS:
+        if name in names:
+            raise UsageError(
+                f"{SETTINGS_FILE} holds {name}, a secret. Remove it there and set POLYTRADES_{name.upper()} instead."
+            )
+
+
+def _explained(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        name = str(problem["loc"][0]) if problem["loc"] else "?"
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{SETTINGS_FILE} has an unknown setting {name}; polytrades.example.toml lists them all.")
+            continue
+        given = "***" if name in SECRETS else repr(problem["input"])
+        lines.append(
+            f"The setting {name} is {given}: {problem['msg'].removeprefix('Value error, ')}. It was looked for in the "
+            f"flags, in POLYTRADES_{name.upper()}, and in {SETTINGS_FILE}."
+        )
+    return "\n".join(lines)

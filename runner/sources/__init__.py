@@ -1,0 +1,1 @@
+"""The upstreams, each behind the same few functions."""

@@ -1,0 +1,1 @@
+"""The warehouses, each behind one protocol."""

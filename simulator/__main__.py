@@ -1,0 +1,246 @@
+"""Command line of the simulator: what to serve, where, and how badly."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from simulator.orders import Feed
+    from simulator.server import Upstream
+
+_EPILOG = """\
+examples:
+  python -m simulator --port 8900 --wallets 20 --fills 5000 --write-wallets wallets.csv
+  python -m simulator --port 0 --replay orders.ndjson --markets-replay markets.ndjson --json
+  python -m simulator --port 0 --fault status:503@/orders#2-3 --fault slow:0.5@/markets
+
+faults: html, status:CODE, retry-after:CODE:SECONDS, reset, empty, truncated, repeat-page, slow:SECONDS;
+each may be followed by @PATHPART (only such paths) and #N or #N-M (only these of the matching requests).
+With any of the replay options nothing synthetic is served.
+"""
+
+
+#: Bounds of --until in Unix seconds; with the longest --days everything stays after 1970.
+_EARLIEST, _LATEST = 1_262_304_000, 4_102_444_800
+
+
+class _UsageError(Exception):
+    """Something the person who started the command can put right; shown as one line."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise _UsageError(message)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m simulator",
+        description="Serve the upstream APIs on a local port: a synthetic world made from a seed, or recorded files.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--port", type=_port, help="port to listen on; 0 takes a free one")
+    add("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
+    add("--json", action="store_true", help="print the ready line as one JSON object")
+    world = parser.add_argument_group("synthetic world")
+    world.add_argument("--seed", type=int, default=7, help="equal seeds give equal worlds (default %(default)s)")
+    world.add_argument("--wallets", type=_positive, default=5, help="number of wallets (default %(default)s)")
+    world.add_argument("--fills", type=_count, default=400, help="fills over all wallets (default %(default)s)")
+    world.add_argument("--days", type=_days, default=30, help="days the fills spread over (default %(default)s)")
+    world.add_argument("--until", type=_instant, metavar="INSTANT", help="UTC end of the fills (default: now)")
+    world.add_argument(
+        "--malformed", type=_share, default=0.0, metavar="SHARE", help="damaged records to add, as a share of --fills"
+    )
+    replay = parser.add_argument_group("recorded files")
+    for name, what in (
+        ("--replay", "orders"),
+        ("--markets-replay", "Dome markets"),
+        ("--gamma-replay", "Gamma answers"),
+    ):
+        replay.add_argument(name, nargs="+", action="extend", type=Path, default=[], metavar="FILE", help=what)
+    files = parser.add_argument_group("files to write before serving")
+    files.add_argument("--write-wallets", type=Path, metavar="FILE", help="CSV of the wallets")
+    files.add_argument("--write-fills", type=Path, metavar="FILE", help="NDJSON of every record that counts")
+    files.add_argument("--write-malformed", type=Path, metavar="FILE", help="NDJSON of the damaged records")
+    files.add_argument("--write-only", action="store_true", help="end after writing, serve nothing")
+    behaviour = parser.add_argument_group("behaviour")
+    behaviour.add_argument("--api-key", metavar="KEY", help="refuse Dome requests without this key")
+    behaviour.add_argument("--latency-ms", type=_milliseconds, default=0.0, metavar="MS", help="delay of every answer")
+    behaviour.add_argument("--fault", action="append", default=[], metavar="SPEC", help="see below; may be repeated")
+    return parser
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 65_535:
+        raise argparse.ArgumentTypeError("a port is between 0 and 65535")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
+
+
+def _days(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 3_650:
+        raise argparse.ArgumentTypeError("days between 1 and 3650")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError("must not be negative")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError("a share is between 0 and 1")
+    return value
+
+
+def _milliseconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 600_000:
+        raise argparse.ArgumentTypeError("milliseconds between 0 and 600000")
+    return value
+
+
+def _instant(text: str) -> int:
+    """Return Unix seconds of an ISO instant; without a zone it is UTC."""
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no instant like 2026-01-31T00:00:00Z") from None
+    seconds = int((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp())
+    if not _EARLIEST <= seconds <= _LATEST:
+        raise argparse.ArgumentTypeError("an instant between 2010 and 2100")
+    return seconds
+
+
+# argparse names the function in "invalid ... value" when a number does not parse.
+_port.__name__ = "port"
+_positive.__name__ = _days.__name__ = _count.__name__ = "whole number"
+_share.__name__, _milliseconds.__name__ = "share", "number"
+
+
+def _upstream(options: argparse.Namespace) -> Upstream:
+    # Imported here so that --help and a wrong option answer at once.
+    from simulator import faults
+    from simulator.dome import DomeCatalogue, dome_catalogue
+    from simulator.gamma_world import gamma_catalogue
+    from simulator.replay import ReplayedOrders, ReplayError, replayed_gamma, replayed_markets
+    from simulator.server import Upstream
+    from simulator.world import Settings, World
+
+    behaviour = {"api_key": options.api_key, "latency": options.latency_ms / 1_000}
+    try:
+        asked = [faults.parse(spec) for spec in options.fault]
+        if options.replay or options.markets_replay or options.gamma_replay:
+            markets, gamma = replayed_markets(options.markets_replay), replayed_gamma(options.gamma_replay)
+            orders = ReplayedOrders(options.replay)
+            dome = DomeCatalogue(markets)
+            return Upstream(orders, lambda: dome, lambda: gamma, len(markets), **behaviour, faults=asked)
+    except (faults.FaultError, ReplayError) as error:
+        raise _UsageError(str(error)) from error
+    until = options.until if options.until is not None else int(datetime.now(UTC).timestamp())
+    world = World(Settings(options.seed, options.wallets, options.fills, options.days, until, options.malformed))
+    catalogue = world.catalogue
+    return Upstream(
+        world,
+        lambda: dome_catalogue(catalogue, until),
+        lambda: gamma_catalogue(catalogue, until),
+        len(catalogue.markets),
+        **behaviour,
+        faults=asked,
+    )
+
+
+def _write(options: argparse.Namespace, upstream: Upstream) -> None:
+    store = upstream.orders
+    try:
+        if options.write_wallets:
+            _lines(options.write_wallets, (line.encode() for line in ("wallet_address", *store.wallets)))
+        if options.write_fills:
+            _lines(options.write_fills, _bodies(store.well_formed()))
+        if options.write_malformed:
+            _lines(options.write_malformed, _bodies(store.malformed()))
+    except OSError as error:
+        raise _UsageError(f"{error.filename}: cannot be written: {error.strerror}") from error
+
+
+def _bodies(feed: Feed) -> Iterable[bytes]:
+    return (feed.render(ref).replace(b"\n", b" ") for ref in feed.refs)
+
+
+def _lines(file: Path, lines: Iterable[bytes]) -> None:
+    with file.open("wb") as out:
+        out.writelines(line + b"\n" for line in lines)
+
+
+def _announcement(options: argparse.Namespace, upstream: Upstream, host: str, port: int) -> str:
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    store = upstream.orders
+    wallets, fills, markets = len(store.wallets), store.size, upstream.market_count
+    if options.json:
+        ready = {"url": url, "port": port, "wallets": wallets, "fills": fills, "markets": markets, "pid": os.getpid()}
+        return json.dumps(ready)
+    return (
+        f"Serving {fills:,} fills of {wallets:,} wallets and {markets:,} markets at {url}\n"
+        f"  export POLYTRADES_DOME_BASE_URL={url}\n"
+        f"  export POLYTRADES_GAMMA_BASE_URL={url}\n"
+        "Stop it with Ctrl-C."
+    )
+
+
+def _run(arguments: list[str] | None) -> None:
+    options = _parser().parse_args(arguments)
+    if options.port is None and not options.write_only:
+        raise _UsageError("--port is required (0 takes a free one)")
+    upstream = _upstream(options)
+    _write(options, upstream)
+    if options.write_only:
+        return
+
+    from simulator.server import listen, serve
+
+    try:
+        bound = listen(options.host, options.port)
+    except OSError as error:
+        raise _UsageError(f"cannot listen on {options.host}:{options.port}: {error.strerror or error}") from error
+    port = bound.getsockname()[1]
+    serve(upstream, bound, lambda: print(_announcement(options, upstream, options.host, port), flush=True))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; 0 when it ended as asked, 2 when it could not start (one line on stderr says why)."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server takes over, both signals end alike
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        _run(arguments)
+    except _UsageError as error:
+        print(f"simulator: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

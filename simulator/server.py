@@ -1,0 +1,207 @@
+"""The HTTP side: routes, key check, counting, compression, and a server that says when it is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import msgspec
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from simulator import orders
+from simulator.answers import ApiError
+from simulator.dome import DomeCatalogue
+from simulator.faults import Fault, Faults
+from simulator.gamma import GammaCatalogue
+
+_UNCOUNTED = ("/healthz", "/stats")
+
+
+@dataclass
+class Upstream:
+    """Everything that is served. The market catalogues are built when first asked for, so that a start stays quick."""
+
+    orders: orders.OrderStore
+    make_dome: Callable[[], DomeCatalogue]
+    make_gamma: Callable[[], GammaCatalogue]
+    market_count: int
+    api_key: str | None = None
+    latency: float = 0.0
+    faults: Sequence[Fault] = ()
+    requests: Counter[tuple[str, int]] = field(default_factory=Counter)
+
+    @cached_property
+    def dome(self) -> DomeCatalogue:
+        """The Dome-shaped markets and events."""
+        return self.make_dome()
+
+    @cached_property
+    def gamma(self) -> GammaCatalogue:
+        """The Gamma markets and events."""
+        return self.make_gamma()
+
+
+def application(upstream: Upstream) -> ASGIApp:
+    """Return the ASGI application: every endpoint at the root and below /v1."""
+
+    def dome(answer: Callable[[Request], bytes]) -> Callable[[Request], Response]:
+        def handle(request: Request) -> Response:
+            _check_key(request, upstream.api_key)
+            return _json(answer(request))
+
+        return handle
+
+    def gamma(answer: Callable[[Request], bytes]) -> Callable[[Request], Response]:
+        return lambda request: _json(answer(request))
+
+    handlers: dict[str, Callable[[Request], Response]] = {
+        "/polymarket/orders": dome(lambda r: orders.answer(upstream.orders, r.query_params)),
+        "/polymarket/markets": dome(lambda r: upstream.dome.markets(r.query_params)),
+        "/polymarket/events": dome(lambda r: upstream.dome.events(r.query_params)),
+        "/markets": gamma(lambda r: upstream.gamma.markets(r.query_params)),
+        "/markets/keyset": gamma(lambda r: upstream.gamma.markets_keyset(r.query_params)),
+        "/markets/slug/{slug}": gamma(lambda r: upstream.gamma.market(lambda m: m.slug == r.path_params["slug"])),
+        "/markets/{id}": gamma(lambda r: upstream.gamma.market(lambda m: m.id == r.path_params["id"])),
+        "/events": gamma(lambda r: upstream.gamma.events(r.query_params)),
+        "/events/keyset": gamma(lambda r: upstream.gamma.events_keyset(r.query_params)),
+        "/events/slug/{slug}": gamma(lambda r: upstream.gamma.event(lambda e: e.slug == r.path_params["slug"])),
+        "/events/{id}": gamma(lambda r: upstream.gamma.event(lambda e: e.id == r.path_params["id"])),
+    }
+    routes = [Route("/healthz", _on_loop(lambda _: _json(b'{"ok":true}'))), Route("/stats", _on_loop(_stats(upstream)))]
+    for prefix in ("", "/v1"):
+        routes += [Route(prefix + path, _on_loop(handle)) for path, handle in handlers.items()]
+    handled = {ApiError: _refused, HTTPException: _not_found, Exception: _broken}
+    inner = Starlette(routes=routes, exception_handlers=handled)
+    inner.router.redirect_slashes = False
+    # Level 1: hashes do not compress any better at higher levels, they only take longer.
+    compressed = GZipMiddleware(inner, minimum_size=2_000, compresslevel=1)
+    return _Counted(Faults(compressed, upstream.faults), upstream)
+
+
+def _on_loop(handle: Callable[[Request], Response]) -> Callable[[Request], object]:
+    """Run a handler on the event loop: answers take milliseconds, and a thread pool would only add a queue."""
+
+    async def run(request: Request) -> Response:
+        return handle(request)
+
+    return run
+
+
+def _json(body: bytes, status: int = 200) -> Response:
+    return Response(body, status_code=status, media_type="application/json")
+
+
+def _check_key(request: Request, key: str | None) -> None:
+    if key is None:
+        return
+    given = (request.headers.get("authorization"), request.headers.get("x-api-key"))
+    if given[0] != f"Bearer {key}" and given[1] != key:
+        raise ApiError(401, {"error": "Unauthorized", "message": "Invalid or missing API key"})
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)  # noqa: S101 - registered for this class only
+    return _json(msgspec.json.encode(error.body), error.status)
+
+
+async def _not_found(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
+    body = {"error": error.detail, "message": f"{request.method} {request.url.path} is not served here"}
+    return _json(msgspec.json.encode(body), error.status_code)
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    print(f"simulator: {request.method} {request.url} failed", file=sys.stderr)
+    traceback.print_exception(error)
+    return _json(b'{"error":"Internal Server Error","message":"the simulator failed, see its stderr"}', 500)
+
+
+def _stats(upstream: Upstream) -> Callable[[Request], Response]:
+    def handle(_: Request) -> Response:
+        paths: dict[str, dict[str, int]] = {}
+        for (path, status), count in sorted(upstream.requests.items()):
+            paths.setdefault(path, {})[str(status)] = count
+        body = {"total": sum(upstream.requests.values()), "requests": paths}
+        return _json(msgspec.json.encode(body))
+
+    return handle
+
+
+class _Counted:
+    """Counts what the client saw, faults included, and adds the configured latency."""
+
+    def __init__(self, app: ASGIApp, upstream: Upstream) -> None:
+        self._app = app
+        self._upstream = upstream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if scope["type"] != "http" or path in _UNCOUNTED:
+            await self._app(scope, receive, send)
+            return
+
+        async def counting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._upstream.requests[path, message["status"]] += 1
+            await send(message)
+
+        if self._upstream.latency:
+            await asyncio.sleep(self._upstream.latency)
+        await self._app(scope, receive, counting)
+
+
+class _Server(uvicorn.Server):
+    """Announces itself once it accepts connections, and takes a signal as a wish to end well (exit code 0)."""
+
+    announce: Callable[[], None] = staticmethod(lambda: None)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        await super().startup(sockets)
+        self.announce()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # The base class would raise the signal again after the shutdown and so end with its code.
+        yield
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a bound socket; port 0 takes a free one. Raises OSError."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    bound = socket.socket(family, kind, protocol)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind(address)
+        bound.listen(1_024)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def serve(upstream: Upstream, bound: socket.socket, announce: Callable[[], None]) -> None:
+    """Serve on `bound` until SIGTERM or SIGINT; `announce` is called once connections are accepted."""
+    config = uvicorn.Config(
+        application(upstream), log_level="critical", access_log=False, lifespan="off", timeout_graceful_shutdown=1
+    )
+    server = _Server(config)
+    server.announce = announce
+    asyncio.run(server.serve(sockets=[bound]))
