@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Checks that need a warehouse have an empty one of their own.
+lint format docs: export POLYTRADES_DUCKDB_PATH := $(VENV)/lint.duckdb
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: help install install-dev demo test lint format docs bench requirements clean
@@ -11,7 +13,7 @@ help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 install: $(VENV)/.runtime ## Make .venv with what the runner and dbt need
-install-dev: $(VENV)/.dev ## … and what the tests and checks need
+install-dev: $(VENV)/.dev $(VENV)/profiles/profiles.yml ## … and what the tests and checks need
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -27,6 +29,11 @@ $(VENV)/.runtime: $(VENV)/.made requirements/runtime.txt pyproject.toml
 $(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
 	$(PIP) install --require-hashes -r requirements/dev.txt
 	@touch $@
+
+# dbt and sqlfluff want the file to be called profiles.yml.
+$(VENV)/profiles/profiles.yml: profiles.example.yml $(VENV)/.made
+	@mkdir -p $(@D)
+	cp $< $@
 
 demo: install ## Two nights on a simulated Polymarket: install, sync twice, show the result
 	$(BIN)/polytrades demo
@@ -49,7 +56,7 @@ format: install-dev ## Put Python and SQL into the house form
 
 docs: install-dev ## Write the generated reference pages and dbt's own documentation
 	$(BIN)/python docs/generate.py
-	$(BIN)/dbt docs generate --profiles-dir docs/profiles
+	$(BIN)/dbt docs generate --profiles-dir $(VENV)/profiles
 
 bench: install-dev ## Measure what the documentation claims (see bench/README.md)
 	$(BIN)/python bench/startup.py

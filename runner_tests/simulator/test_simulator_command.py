@@ -15,7 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Running
+    from runner_tests.support import Running
 
 ROOT = Path(__file__).parents[2]
 UNTIL = ("--until", "2026-01-31T00:00:00Z")

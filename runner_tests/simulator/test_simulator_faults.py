@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Running
+    from runner_tests.support import Running
 
 ORDERS = "/polymarket/orders"
 

@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Running
+    from runner_tests.support import Running
 
 ORDERS = "/polymarket/orders"
 OLD_FIELDS = {

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Running
+    from runner_tests.support import Running
 
 ORDERS = "/polymarket/orders"
 

@@ -1,0 +1,38 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from runner_tests.support import DATA, Home, Running, launch, stop
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """An empty home."""
+    return Home(tmp_path)
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Running]]:
+    """Return a function that starts a simulator with the given arguments; all are ended after the test."""
+    started: list[Running] = []
+
+    def run(*arguments: object) -> Running:
+        started.append(launch(*arguments))
+        return started[-1]
+
+    yield run
+    for running in started:
+        stop(running)
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of recorded upstream answers beside the project; tests that need it are skipped without it."""
+    if not (DATA / "dome" / "orders.ndjson").is_file():
+        pytest.skip(f"no recorded upstream answers in {DATA}")
+    return DATA

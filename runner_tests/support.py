@@ -1,0 +1,166 @@
+"""What tests start for real: the simulator, the command line, dbt, DuckDB. Nothing here imitates any of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import duckdb
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT.parent / "shared" / "data"
+UNTIL = "2026-01-31T00:00:00Z"
+BIN = Path(sys.executable).parent
+
+
+@dataclass
+class Answer:
+    """One HTTP answer as it came over the wire."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON, integers and floats as Python reads them."""
+        return json.loads(self.body)
+
+
+@dataclass
+class Running:
+    """A started simulator."""
+
+    process: subprocess.Popen[str]
+    ready: dict[str, Any]
+
+    def get(self, path: str, params: Any = (), **headers: str) -> Answer:
+        """Ask once, on a fresh connection. `params` may repeat names (a list of pairs)."""
+        query = urlencode(params, doseq=True)
+        connection = HTTPConnection("127.0.0.1", self.ready["port"], timeout=30)
+        try:
+            connection.request("GET", f"{path}?{query}" if query else path, headers=headers)
+            response = connection.getresponse()
+            lowered = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, lowered, response.read())
+        finally:
+            connection.close()
+
+    def walk(self, **params: Any) -> list[dict[str, Any]]:
+        """Follow `pagination_key` to the end and return the pages."""
+        pages: list[dict[str, Any]] = []
+        while True:
+            answer = self.get("/polymarket/orders", params)
+            assert answer.status == 200, answer.body
+            pages.append(answer.json)
+            if not pages[-1]["pagination"]["has_more"]:
+                assert "pagination_key" not in pages[-1]["pagination"]
+                return pages
+            params["pagination_key"] = pages[-1]["pagination"]["pagination_key"]
+
+
+def launch(*arguments: object) -> Running:
+    """Start a simulator and wait for its ready line; an early end fails with what it said."""
+    command = [sys.executable, "-m", "simulator", "--port", "0", "--json", *map(str, arguments)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stderr is not None
+    line = process.stdout.readline()
+    if not line:
+        pytest.fail(f"the simulator ended early: {process.stderr.read()}")
+    return Running(process, json.loads(line))
+
+
+def stop(running: Running) -> None:
+    """End a simulator for good."""
+    running.process.terminate()
+    running.process.communicate(timeout=30)
+
+
+@dataclass
+class Result:
+    """A command that has ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        """What it printed on stdout, as JSON."""
+        return json.loads(self.stdout)
+
+
+@dataclass
+class Home:
+    """A folder of its own: a DuckDB file, dbt's artifacts, and an environment in which nothing of the user's counts."""
+
+    folder: Path
+    variables: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def duckdb_file(self) -> Path:
+        """The warehouse."""
+        return self.folder / "polytrades.duckdb"
+
+    @property
+    def target_path(self) -> Path:
+        """Dbt's artifacts."""
+        return self.folder / "target"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What commands see: PATH, our settings, and `variables`."""
+        inherited = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
+        return {
+            **inherited,
+            "HOME": str(self.folder),
+            "POLYTRADES_DUCKDB_PATH": str(self.duckdb_file),
+            "POLYTRADES_REQUESTS_PER_SECOND": "1000",
+            "DBT_TARGET_PATH": str(self.target_path),
+            **self.variables,
+        }
+
+    def uses(self, running: Running) -> None:
+        """Points the settings at a simulator."""
+        self.variables |= {
+            "POLYTRADES_DOME_BASE_URL": running.ready["url"],
+            "POLYTRADES_GAMMA_BASE_URL": running.ready["url"],
+        }
+
+    def polytrades(self, *arguments: object, check: bool = True) -> Result:
+        """Runs the command line as a user does. With `check`, an exit code other than 0 fails the test."""
+        return self._run([str(BIN / "polytrades"), *map(str, arguments)], check)
+
+    def dbt(self, *arguments: object, check: bool = True) -> Result:
+        """Runs dbt as an analyst does, with the example profile."""
+        (self.folder / "profiles.yml").write_text((ROOT / "profiles.example.yml").read_text())
+        places = ["--project-dir", str(ROOT), "--profiles-dir", str(self.folder)]
+        places += ["--log-path", str(self.folder / "logs")]
+        return self._run([str(BIN / "dbt"), "--no-use-colors", *map(str, arguments), *places], check)
+
+    def _run(self, command: list[str], check: bool) -> Result:
+        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
+        result = Result(done.returncode, done.stdout, done.stderr)
+        if check and result.code != 0:
+            pytest.fail(f"{' '.join(command[:2])} ended with {result.code}:\n{result.stdout}\n{result.stderr}")
+        return result
+
+    def query(self, sql: str, parameters: list[Any] | None = None) -> list[tuple[Any, ...]]:
+        """Asks the warehouse."""
+        with duckdb.connect(str(self.duckdb_file)) as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            return connection.execute(sql, parameters or []).fetchall()
+
+    def records(self, name: str, records: list[dict[str, Any]]) -> Path:
+        """Writes an NDJSON file of order records."""
+        file = self.folder / name
+        file.write_text("".join(json.dumps(record) + "\n" for record in records))
+        return file
