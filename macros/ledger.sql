@@ -27,7 +27,7 @@
 {% macro record_merged_batches() -%}
     {#- Named outside the condition: dbt learns what a model depends on without running it. -#}
     {%- set pending = ref('pending_batches') -%}
-    {%- set ledger = source('state', 'merged_batches') -%}
+    {%- set ledger = source('state', 'merged_batches').render() -%}
     {%- if execute and is_production() and not flags.EMPTY and was_built_from_pending_batches() -%}
         merge into {{ ledger }} as ledger
         using (

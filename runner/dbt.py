@@ -43,23 +43,36 @@ def artifacts_dir(settings: Settings) -> Path:
     return Path(configured).absolute() if configured else project.project_dir() / "target" / f"runner-{settings.target}"
 
 
-def build(settings: Settings, progress: Progress) -> BuildResult:
-    """Runs `dbt build` on the settings' target.
+def prepare(settings: Settings) -> tuple[project.Profiles, Path]:
+    """Finds the profile and makes the target folder, so that `build` will not stumble over them after landing.
+
+    Returns:
+        The profiles file, and the folder to give dbt as its own.
 
     Raises:
         UsageError: the profile is wrong, or the target folder cannot be written.
-        HeldBack: dbt ended before it built anything, and says why.
     """
     profiles = project.find_profiles()
     project.check_target(profiles, settings.target)
     target_path = artifacts_dir(settings)
     try:
-        profiles_dir = _profiles_dir(profiles, target_path)
+        return profiles, _profiles_dir(profiles, target_path)
     except OSError as error:
         raise UsageError(
             f"dbt's folder {target_path} cannot be written ({error.strerror}). Set DBT_TARGET_PATH to a folder that "
             "can."
         ) from None
+
+
+def build(settings: Settings, progress: Progress) -> BuildResult:
+    """Runs `dbt build` on the settings' target.
+
+    Raises:
+        UsageError: as `prepare`.
+        HeldBack: dbt ended before it built anything, and says why.
+    """
+    profiles, profiles_dir = prepare(settings)
+    target_path = artifacts_dir(settings)
     (target_path / "run_results.json").unlink(missing_ok=True)
     command = [
         *(sys.executable, "-m", "dbt.cli.main", "build"),

@@ -21,7 +21,15 @@ def redacted(text: str) -> str:
 
 
 def _redact(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    return {key: redacted(value) if isinstance(value, str) else value for key, value in event.items()}
+    return {key: _redacted_value(value) for key, value in event.items()}
+
+
+def _redacted_value(value: object) -> object:
+    """`value`, or its text if a secret stands somewhere in it."""
+    if isinstance(value, str):
+        return redacted(value)
+    text = repr(value)
+    return redacted(text) if redacted(text) != text else value
 
 
 def configure() -> None:

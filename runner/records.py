@@ -57,6 +57,7 @@ _HASH = re.compile(r"0x[0-9a-f]{64}")
 _CONDITION = re.compile(r"0x(?:[0-9a-f]{62}|[0-9a-f]{64})")
 _TOKEN = re.compile(r"[0-9]{1,78}")
 _DIGITS = re.compile(r"-?[0-9]{1,40}")
+_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _HEX_NUMBER = re.compile(r"0x[0-9a-fA-F]{1,16}")
 
 _KNOWN = frozenset(
@@ -252,7 +253,8 @@ def _sizes(shares: object, normalized: object) -> tuple[int | None, float]:
             raise BrokenRule("missing_size", "shares and shares_normalized are missing")
         return raw, raw / 1_000_000
     size = _number(normalized)
-    if size is None or not 0.5 <= size * 1_000_000 < MAX_RAW:
+    # The double nearest to the largest size is 2^63: good beside the exact integer, too much alone.
+    if size is None or not 0.5 <= size * 1_000_000 <= MAX_RAW + (raw is not None):
         raise BrokenRule("bad_size", f"shares_normalized is {_shown(normalized)}")
     # Above 2^53 units a double is coarser than one unit, so the comparison is too.
     if raw is not None and abs(raw - size * 1_000_000) > max(1.0, 2 * math.ulp(size * 1_000_000)):
@@ -294,10 +296,8 @@ def _number(value: object) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, str):
-        try:
-            value = float(value) if value.strip() == value else math.nan
-        except ValueError:
-            return None
+        # Stricter than float(), which takes 1_000, digits of other scripts, and spaces.
+        value = float(value) if _NUMBER.fullmatch(value) else None
     if isinstance(value, int):
         try:
             value = float(value)

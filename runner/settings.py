@@ -26,7 +26,9 @@ SECRETS = ("dome_api_key",)
 class Settings(BaseSettings):
     """One field per setting; the environment variable is POLYTRADES_ and its name in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix="POLYTRADES_", toml_file=SETTINGS_FILE, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="POLYTRADES_", toml_file=SETTINGS_FILE, extra="forbid", allow_inf_nan=False
+    )
 
     target: str = Field("duckdb", description="The output in profiles.yml to build into.")
     duckdb_path: Path = Field(
@@ -42,10 +44,13 @@ class Settings(BaseSettings):
     dome_auth_scheme: str = Field("Bearer", description="What stands before the key in that header; may be empty.")
     gamma_base_url: str = Field("https://gamma-api.polymarket.com", description="Where Gamma answers /markets.")
     overlap_hours: float = Field(
-        6, ge=0, description="How far before its checkpoint a wallet is asked again: late fills are found there."
+        6,
+        ge=0,
+        le=100_000,
+        description="How far before its checkpoint a wallet is asked again: late fills are found there.",
     )
     settle_lag_minutes: float = Field(
-        5, ge=0, description="How far behind now a window ends: the newest fills may still change."
+        5, ge=0, le=100_000, description="How far behind now a window ends: the newest fills may still change."
     )
     requests_per_second: float = Field(
         10, gt=0, description="Most requests a second to one upstream. 10 is what Dome's free tier allowed."
@@ -108,8 +113,8 @@ def _check_file() -> None:
         return
     try:
         with SETTINGS_FILE.open("rb") as file:
-            names = tomllib.load(file).keys()
-    except (OSError, tomllib.TOMLDecodeError) as error:
+            names = {name.lower() for name in tomllib.load(file)}
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{SETTINGS_FILE} cannot be read: {error}. Mend it, or start from its example.") from None
     for name in SECRETS:
         if name in names:

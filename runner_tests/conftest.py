@@ -19,6 +19,16 @@ def home(tmp_path: Path) -> Home:
 @pytest.fixture
 def start() -> Iterator[Callable[..., Running]]:
     """Return a function that starts a simulator with the given arguments; all are ended after the test."""
+    yield from _starter()
+
+
+@pytest.fixture(scope="module")
+def start_module() -> Iterator[Callable[..., Running]]:
+    """The same for fixtures that live as long as their module."""
+    yield from _starter()
+
+
+def _starter() -> Iterator[Callable[..., Running]]:
     started: list[Running] = []
 
     def run(*arguments: object) -> Running:

@@ -15,6 +15,9 @@ from urllib.parse import urlencode
 import duckdb
 import pytest
 
+from runner.landing.intake import Intake
+from runner.warehouse.duckdb import DuckDBWarehouse
+
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
 UNTIL = "2026-01-31T00:00:00Z"
@@ -153,6 +156,14 @@ class Home:
             pytest.fail(f"{' '.join(command[:2])} ended with {result.code}:\n{result.stdout}\n{result.stderr}")
         return result
 
+    def land(self, *records: dict[str, Any]) -> None:
+        """Lands order records as one batch through the runner's own door, without dbt."""
+        warehouse = DuckDBWarehouse(self.duckdb_file, 5)
+        warehouse.prepare()
+        intake = Intake(warehouse, "dome", self.folder / "spool", "test", batch_rows=1_000_000)
+        intake.add([json.dumps(record).encode() for record in records], None, "test")
+        intake.flush()
+
     def query(self, sql: str, parameters: list[Any] | None = None) -> list[tuple[Any, ...]]:
         """Asks the warehouse."""
         with duckdb.connect(str(self.duckdb_file)) as connection:
@@ -164,3 +175,22 @@ class Home:
         file = self.folder / name
         file.write_text("".join(json.dumps(record) + "\n" for record in records))
         return file
+
+
+def order(**changes: Any) -> dict[str, Any]:
+    """An order record with the 12 fields of the oldest real ones; `changes` adds or replaces, None removes."""
+    record = {
+        "user": "0x" + "a" * 40,
+        "tx_hash": "0x" + "1" * 64,
+        "order_hash": "0x" + "2" * 64,
+        "timestamp": 1769466633,
+        "side": "BUY",
+        "token_id": "54935772541522735132105781585381160875003154702594917521534482572795044510540",
+        "price": 0.5,
+        "shares": 2_000_000,
+        "shares_normalized": 2,
+        "condition_id": "0x" + "c" * 64,
+        "market_slug": "a-market",
+        "title": "A market",
+    } | changes
+    return {name: value for name, value in record.items() if value is not None}

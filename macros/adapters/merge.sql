@@ -53,7 +53,7 @@
 {%- endmacro %}
 
 {% macro duckdb__get_incremental_merge_sql(arguments) -%}
-    {%- if config.get('meta', {}).get('merge') -%}
+    {%- if 'merge' in config.get('meta', {}) -%}
         {{ return(mart_merge_sql(
             arguments['target_relation'], arguments['temp_relation'], arguments['unique_key'],
             arguments['dest_columns'], arguments['incremental_predicates']
@@ -66,7 +66,7 @@
 {%- endmacro %}
 
 {% macro bigquery__get_merge_sql(target, source, unique_key, dest_columns, incremental_predicates=none) -%}
-    {%- if config.get('meta', {}).get('merge') -%}
+    {%- if 'merge' in config.get('meta', {}) -%}
         {{ return(mart_merge_sql(target, source, unique_key, dest_columns, incremental_predicates)) }}
     {%- endif -%}
     {{ return(dbt.default__get_merge_sql(target, source, unique_key, dest_columns, incremental_predicates)) }}

@@ -5,8 +5,10 @@
     on_schema_change='append_new_columns',
     full_refresh=false,
     post_hook='{{ record_merged_batches() }}',
-    meta={'built_from_pending_batches': true, 'merge': {'day_of': 'timestamp', 'retires': "key_quality = 'retired'"}}
+    meta={'built_from_pending_batches': true, 'merge': {'day_of': 'timestamp'}}
 ) }}
+
+-- What `trades` takes over from here goes with the merge of `trades`, not before it (settle_collisions).
 
 {% if is_production() %}
 
@@ -39,9 +41,7 @@ select
     completed_from,
     collision_id
 from {{ ref('int_trade_collisions') }}
-{% if not is_incremental() %}
 where key_quality <> 'retired'
-{% endif %}
 
 {% else %}
 

@@ -10,16 +10,20 @@
 
 {% if is_production() %}
 
--- First and last times only widen, so merging a batch twice changes nothing; counts would not have that property.
+-- From all records, not from those that win: first and last times only widen, whatever comes in which order and how
+-- often. Counts would not have that property.
 {% set stored = production_relation('traders') %}
 
 with followed as (
     select * from {{ source('state', 'followed_wallets') }}
 ),
 
-fills as (
-    select * from {{ ref('int_trades_deduplicated') }}
-    where key_quality <> 'retired'
+records as (
+    select * from {{ ref('int_trades_batched') }}
+),
+
+exchanges as (
+    select * from {{ ref('exchange_contracts') }}
 ),
 
 seen as (
@@ -27,15 +31,17 @@ seen as (
         wallet_address,
         timestamp as fill_at,
         timestamp as seen_at
-    from fills
+    from records
     union all
     -- The other side of a maker's fill is a wallet too; the other side of a taker's is the exchange.
     select
         taker as wallet_address,
         cast(null as {{ column_type('timestamp') }}) as fill_at,
         timestamp as seen_at
-    from fills
-    where not is_taker_leg
+    from records
+    where
+        taker is not null
+        and taker not in (select contract_address from exchanges)
     union all
     select
         wallet_address,

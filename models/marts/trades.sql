@@ -4,7 +4,7 @@
     unique_key=['wallet_address', 'tx_hash', 'order_hash'],
     on_schema_change='append_new_columns',
     full_refresh=false,
-    post_hook='{{ record_merged_batches() }}',
+    post_hook=['{{ settle_collisions() }}', '{{ record_merged_batches() }}'],
     meta={'merge': {'day_of': 'timestamp', 'retires': "key_quality = 'retired'"}}
 ) }}
 
@@ -12,20 +12,7 @@
 
 -- A row that loses its place here must stand in trade_collisions first, else it would be nowhere.
 with unsettled_keys as (
-    select distinct
-        decided.wallet_address,
-        decided.tx_hash,
-        decided.order_hash
-    from {{ ref('int_trade_collisions') }} as decided
-    left join {{ ref('trade_collisions') }} as settled
-        on
-            decided.wallet_address = settled.wallet_address
-            and decided.tx_hash = settled.tx_hash
-            and decided.order_hash = settled.order_hash
-            and decided.collision_id = settled.collision_id
-    where
-        decided.key_quality <> 'retired'
-        and settled.collision_id is null
+    {{ unsettled_keys() }}
 )
 
 select

@@ -2,9 +2,10 @@
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
+from typer.exceptions import TyperException
 
 from runner import __version__
 from runner.cli import demo, doctor, import_files, simulate, status, sync
@@ -39,21 +40,44 @@ for module in (sync, import_files, status, doctor, demo, simulate):
     module.register(app)
 
 
+_TYPER_INTERRUPTED = 130
+"""What Typer makes of Ctrl-C."""
+
+
 def main() -> None:
-    """Runs a command; an error of ours becomes one paragraph and its exit code."""
+    """Runs a command and exits with its code; an error of ours becomes one paragraph and its exit code."""
     try:
-        app(standalone_mode=False)
+        # Without its standalone mode Typer gives the code of a typer.Exit back instead of exiting.
+        code = app(standalone_mode=False) or ExitCode.DONE
     except PolytradesError as error:
         _fail(str(error), error.exit_code)
+    except TyperException as error:
+        _fail_usage(error)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("Interrupted. What had landed is kept; run the same command again to go on.", ExitCode.PARTLY_DONE)
+        code = _TYPER_INTERRUPTED
     except BrokenPipeError:
         # The reader of our output is gone (`| head`); nothing is left to say, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(ExitCode.DONE)
+        code = ExitCode.DONE
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _fail(f"{place}{error.strerror or error}. Mend that, then run the same command again.", ExitCode.FAILED)
+    if code == _TYPER_INTERRUPTED:
+        _fail("Interrupted. What had landed is kept; run the same command again to go on.", ExitCode.PARTLY_DONE)
+    sys.exit(code)
 
 
-def _fail(message: str, exit_code: ExitCode) -> None:
+def _fail_usage(error: TyperException) -> NoReturn:
+    """A command line that Typer cannot read. Bare `polytrades` counts as one too; its help is printed already."""
+    message = error.format_message().strip()
+    if not message:
+        sys.exit(ExitCode.USAGE)
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "polytrades"
+    _fail(f"{message.rstrip('.')}. `{command} --help` lists what there is.", ExitCode.USAGE)
+
+
+def _fail(message: str, exit_code: ExitCode) -> NoReturn:
     from runner.cli.output import Output
 
     Output("--json" in sys.argv).error(message, exit_code)

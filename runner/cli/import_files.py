@@ -17,7 +17,7 @@ def import_files(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FILE...",
+            metavar="FILE",
             help="Order records: NDJSON, JSON (a list, a page with orders, a list of pages) or Parquet.",
         ),
     ],

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from runner import log
 from runner.errors import ExitCode
 
 _SECONDS_BETWEEN_LINES = 10.0
@@ -23,6 +24,7 @@ class Output:
     """Prints for one command. With `as_json`, stdout carries one JSON object and nothing else."""
 
     def __init__(self, as_json: bool) -> None:
+        log.configure()
         self.as_json = as_json
         self._stdout = Console(soft_wrap=True, highlight=False)
         self._stderr = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -77,8 +79,10 @@ class Output:
             self._stdout.print(text)
 
     def error(self, message: str, exit_code: ExitCode) -> None:
-        """What went wrong, on stderr; with JSON also on stdout."""
+        """What went wrong, as one paragraph on stderr; with JSON also on stdout."""
         self.end_progress()
+        # What a library said may be broken into lines.
+        message = " ".join(message.split())
         if self.as_json:
             sys.stdout.write(json.dumps({"exit_code": int(exit_code), "error": message}) + "\n")
         self._stderr.print(f"[bold red]Error:[/] {escape(printable(message))}")

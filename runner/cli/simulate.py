@@ -56,7 +56,7 @@ def simulate(
     latency_ms: Annotated[float, typer.Option("--latency-ms", min=0, help="Delay of every answer.")] = 0,
     fault: Annotated[
         list[str] | None,
-        typer.Option("--fault", metavar="SPEC", help="KIND[@PATHPART][#N[-M]], such as html@orders#2 or status:503."),
+        typer.Option("--fault", metavar="SPEC", help="KIND\\[@PATHPART][#N[-M]], such as html@orders#2 or status:503."),
     ] = None,
     json: Json = False,
 ) -> None:

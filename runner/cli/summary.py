@@ -7,9 +7,9 @@ import typer
 from rich.markup import escape
 
 from runner.cli.output import Output, printable
-from runner.engine import run, wallets
+from runner.engine import run
 from runner.engine.run import Summary, SyncOptions
-from runner.errors import ExitCode, HeldBack, PolytradesError, UsageError
+from runner.errors import ExitCode, PolytradesError, UsageError
 from runner.monitor import status
 from runner.records import BrokenRule, read_order
 from runner.settings import Settings
@@ -67,20 +67,14 @@ def _number(value: int | None) -> str:
 
 def show_plan(settings: Settings, warehouse: Warehouse, options: SyncOptions, output: Output) -> None:
     """What `sync --dry-run` prints: wallets and windows. Nothing is written."""
-    listed: list[str] = []
-    try:
-        tasks = run.plan(settings, warehouse, options)
-    except PolytradesError as error:
-        if isinstance(error, HeldBack) or not options.wallets_file:
-            raise
-        # A list that is not followed yet: the plan is everything, for each of its wallets.
-        tasks, listed = [], wallets.read_wallets(options.wallets_file)
+    change, tasks = run.plan(settings, warehouse, options)
     windows = [(task.wallet, task.window.start, task.window.end) for task in tasks]
     content = {
         "command": "sync",
         "dry_run": True,
         "exit_code": 0,
-        "wallets_to_follow": listed,
+        "wallets_to_follow": change.added,
+        "wallets_to_unfollow": change.removed,
         "windows": [
             {"wallet": wallet, "start": start.isoformat() if start else None, "end": end.isoformat()}
             for wallet, start, end in windows
@@ -90,10 +84,11 @@ def show_plan(settings: Settings, warehouse: Warehouse, options: SyncOptions, ou
         f"  {wallet}  {start.isoformat() if start else 'everything':<25} → {end.isoformat()}"
         for wallet, start, end in windows
     ]
-    if listed:
-        rows = [f"  {wallet}  everything (not followed yet)" for wallet in listed]
-    text = "\n".join([f"Would fetch {len(rows):,} wallets and write nothing now:", *rows[:20]])
-    output.result(content, text + (f"\n  … and {len(rows) - 20:,} more" if len(rows) > 20 else ""))
+    lines = [f"Would fetch {len(rows):,} wallets; nothing is written now:", *rows[:20]]
+    lines += [f"  … and {len(rows) - 20:,} more"] if len(rows) > 20 else []
+    if not change.is_empty:
+        lines.append(f"Would follow {len(change.added):,} more wallets and unfollow {len(change.removed):,}.")
+    output.result(content, "\n".join(lines))
 
 
 def show_file_check(paths: Sequence[Path], output: Output) -> None:

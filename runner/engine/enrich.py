@@ -78,7 +78,7 @@ async def _fetch_and_land(
             landed += len(builder)
         missing = [name for name in missing if name not in found]
     if missing and problems:
-        result.problems.append(f"{len(missing)} {table} could not be fetched: {problems[0]}")
+        result.problems.append(f"{len(missing)} of {len(names)} {table} could not be fetched: {problems[0]}")
     elif missing:
         result.unknown += len(missing)
     return landed

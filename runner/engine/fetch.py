@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from runner.errors import PolytradesError, UpstreamError
+from runner.errors import PolytradesError, Unavailable, UpstreamError
 from runner.landing.intake import Intake
 from runner.sources import dome
 from runner.sources.http import Http
@@ -12,7 +12,7 @@ from runner.warehouse.protocol import Checkpoint
 from runner.windows import Window
 
 _GIVE_UP_AFTER = 10
-"""Wallets that fail before any has succeeded: then the upstream is the trouble, not the wallets."""
+"""Wallets that fail before any has succeeded, or in a row because nothing answers: the upstream is the trouble."""
 
 Progress = Callable[[int, int, int], None]
 """Called with wallets done, wallets in all, records received."""
@@ -43,11 +43,11 @@ async def fetch_fills(
 ) -> dict[str, str]:
     """Fetches every task; gives wallet → message for those that failed. They keep their old checkpoint.
 
-    Memory is bounded: a page waits in the queue until the intake has room, and its wallet with it.
+    Gives up early where the upstream is the trouble; the wallets not asked then count as failed. Memory is bounded: a
+    page waits in the queue until the intake has room, and its wallet with it.
 
     Raises:
         UsageError: the key is refused or the address is wrong. What has come in until then is landed first.
-        UpstreamError: the first wallets all failed.
     """
     queue: asyncio.Queue[_Page | _Done | PolytradesError] = asyncio.Queue(maxsize=in_flight)
     waiting = iter(tasks)
@@ -66,22 +66,28 @@ async def fetch_fills(
 
     workers = [asyncio.create_task(work()) for _ in range(min(in_flight, len(tasks)))]
     failures: dict[str, str] = {}
-    done = 0
+    finished: set[str] = set()
+    done = unanswered = 0
     try:
         while done < len(tasks):
             item = await queue.get()
             if isinstance(item, PolytradesError):
                 raise item
             if isinstance(item, _Page):
-                await asyncio.to_thread(intake.add, item.records, item.wallet, item.wallet)
+                await _finished_in_thread(intake.add, item.records, item.wallet, item.wallet)
             else:
                 done += 1
+                unanswered = unanswered + 1 if isinstance(item.error, Unavailable) else 0
                 if item.error is None:
                     intake.finished(Checkpoint(dome.SOURCE, item.task.wallet, item.task.window.end))
+                    finished.add(item.task.wallet)
                 else:
                     failures[item.task.wallet] = str(item.error)
-                    if len(failures) == done >= _GIVE_UP_AFTER:
-                        raise item.error
+                if max(unanswered, 0 if finished else done) >= _GIVE_UP_AFTER:
+                    for task in tasks:
+                        if task.wallet not in finished:
+                            failures.setdefault(task.wallet, "Not asked, because too many others failed.")
+                    break
             progress(done, len(tasks), intake.counts.received)
     finally:
         for worker in workers:
@@ -89,3 +95,13 @@ async def fetch_fills(
         await asyncio.gather(*workers, return_exceptions=True)
         intake.flush()
     return failures
+
+
+async def _finished_in_thread(function: Callable[..., None], *arguments: object) -> None:
+    """Runs `function` in a thread and, even when cancelled (Ctrl-C), waits for its end: the intake is not for two."""
+    running = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise

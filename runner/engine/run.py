@@ -14,7 +14,7 @@ from runner import dbt
 from runner.engine import wallets
 from runner.engine.enrich import Enriched, enrich
 from runner.engine.fetch import Task, fetch_fills
-from runner.errors import ExitCode, PolytradesError, UpstreamError, UsageError
+from runner.errors import ExitCode, HeldBack, PolytradesError, UpstreamError, UsageError
 from runner.landing.intake import Counts, Intake
 from runner.settings import Settings
 from runner.sources import dome, files
@@ -111,11 +111,11 @@ def sync(settings: Settings, warehouse: Warehouse, options: SyncOptions, display
     Raises:
         PolytradesError: the run ended early; what had landed stays, and the run is recorded.
     """
+    change, tasks = plan(settings, warehouse, options)
+    dbt.prepare(settings)
     warehouse.prepare()
-    change = wallets.plan_change(warehouse.followed_wallets(), options.wallets_file, options.allow_shrink)
-    _tell_change(change, display)
     wallets.apply_change(warehouse, change, options.wallets_file)
-    tasks = plan(settings, warehouse, options)
+    _tell_change(change, display)
     with _Recorded("sync", warehouse, wallets=len(tasks)) as summary:
         intake = _intake(settings, warehouse, dome.SOURCE, summary.run_id)
         summary.counts = intake.counts
@@ -124,14 +124,19 @@ def sync(settings: Settings, warehouse: Warehouse, options: SyncOptions, display
     return summary
 
 
-def plan(settings: Settings, warehouse: Warehouse, options: SyncOptions) -> list[Task]:
-    """The wallets to fetch and their windows; a wallet whose window holds nothing to ask for is left out.
+def plan(settings: Settings, warehouse: Warehouse, options: SyncOptions) -> tuple[wallets.WalletChange, list[Task]]:
+    """What the list changes, then the wallets to fetch and their windows. Nothing is written.
+
+    A wallet whose window holds nothing to ask for is left out.
 
     Raises:
-        UsageError: no wallet is followed, a filter names one that is not, or `since` is not before the end.
+        UsageError: a list or an address is wrong, no wallet is followed, a filter names one that is not, or `since` is
+            not before the end.
     """
-    followed = [wallet.wallet_address for wallet in warehouse.followed_wallets()]
     only = [wallets.check_wallet(text, "--wallet") for text in options.only]
+    present = warehouse.followed_wallets()
+    change = wallets.plan_change(present, options.wallets_file, options.allow_shrink)
+    followed = sorted({wallet.wallet_address for wallet in present} - set(change.removed) | set(change.added))
     for wallet in only:
         if wallet not in followed:
             raise UsageError(
@@ -156,7 +161,7 @@ def plan(settings: Settings, warehouse: Warehouse, options: SyncOptions) -> list
         for wallet in (only or followed)
         if wallet not in checkpoints or checkpoints[wallet] < until
     }
-    return [Task(wallet, window) for wallet, window in windows.items() if window.is_askable]
+    return change, [Task(wallet, window) for wallet, window in windows.items() if window.is_askable]
 
 
 def import_files(settings: Settings, warehouse: Warehouse, paths: Sequence[Path], display: Display) -> Summary:
@@ -164,6 +169,7 @@ def import_files(settings: Settings, warehouse: Warehouse, paths: Sequence[Path]
     for path in paths:
         if not path.is_file():
             raise UsageError(f"{path} is not a file. Name files of order records (NDJSON, JSON or Parquet).")
+    dbt.prepare(settings)
     warehouse.prepare()
     with _Recorded("import", warehouse, wallets=0) as summary:
         intake = _intake(settings, warehouse, files.SOURCE, summary.run_id)
@@ -202,6 +208,9 @@ class _Recorded:
         summary = self._summary
         finished_at = utc_now()
         summary.seconds = time.monotonic() - self._began
+        if isinstance(error, PolytradesError) and error.exit_code is ExitCode.FAILED and summary.counts.batches:
+            # FAILED promises that nothing durable happened.
+            error = HeldBack(f"{error} What had landed before is kept and will be merged by the next run.")
         if isinstance(error, KeyboardInterrupt):
             summary.worsen(ExitCode.PARTLY_DONE, "Interrupted.")
         elif error is not None:
@@ -224,6 +233,8 @@ class _Recorded:
         # The error is what matters; a record that cannot be written must not hide it.
         with suppress(PolytradesError):
             self._warehouse.record_run(run, finished_at)
+        if isinstance(error, HeldBack):
+            raise error
 
 
 def _intake(settings: Settings, warehouse: Warehouse, source: str, run_id: str) -> Intake:

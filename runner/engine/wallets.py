@@ -46,7 +46,7 @@ def check_wallet(text: str, where: str) -> str:
 
 
 def read_wallets(path: Path) -> list[str]:
-    """The addresses in a file: one a line (# begins a comment), or CSV with a column wallet_address.
+    """The addresses in a file: one a line, or CSV with a column wallet_address; # begins a comment.
 
     Lower case, each once, in the order of the file.
 
@@ -56,7 +56,8 @@ def read_wallets(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"The wallet file {path} cannot be read: {error}.") from None
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UsageError(f"The wallet file {path} cannot be read: {reason}. Check its name and its rights.") from None
     header = next(iter(lines), "")
     if "wallet_address" in header.lower():
         names = [name.strip().lower() for name in next(csv.reader([header]))]
@@ -65,8 +66,9 @@ def read_wallets(path: Path) -> list[str]:
         column = names.index("wallet_address")
         cells = [(number, row[column] if column < len(row) else "") for number, row in _rows(lines)]
     else:
-        cells = [(number, line.partition("#")[0]) for number, line in enumerate(lines, start=1)]
-    found = [check_wallet(cell, f"Line {number} of {path}") for number, cell in cells if cell.strip()]
+        cells = list(enumerate(lines, start=1))
+    bare = [(number, cell.partition("#")[0]) for number, cell in cells]
+    found = [check_wallet(cell, f"Line {number} of {path}") for number, cell in bare if cell.strip()]
     return list(dict.fromkeys(found))
 
 

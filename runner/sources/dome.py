@@ -20,9 +20,8 @@ _IDS_PER_REQUEST = 50
 
 
 class _Pagination(msgspec.Struct):
-    has_more: bool = False
+    has_more: bool
     pagination_key: str | None = None
-    total: int | None = None
 
 
 class _OrdersPage(msgspec.Struct):
@@ -44,7 +43,6 @@ class _MarketsPage(msgspec.Struct):
 
 class _EventsPage(msgspec.Struct):
     events: list[msgspec.Raw]
-    pagination: _Pagination = msgspec.field(default_factory=_Pagination)
 
 
 def client(settings: Settings) -> Http:
@@ -57,6 +55,8 @@ def client(settings: Settings) -> Http:
         "The order API",
         settings.dome_base_url,
         "POLYTRADES_DOME_BASE_URL",
+        key_settings="Set POLYTRADES_DOME_API_KEY to a valid key; POLYTRADES_DOME_AUTH_HEADER and "
+        "POLYTRADES_DOME_AUTH_SCHEME say how it is sent.",
         headers=headers,
         requests_per_second=settings.requests_per_second,
         in_flight=settings.requests_in_flight,

@@ -1,5 +1,6 @@
 """Files of order records: NDJSON, JSON (a list, `{"orders": […]}`, a list of such pages) or Parquet."""
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -36,7 +37,7 @@ def records(path: Path) -> Iterator[FileRecord]:
         if path.suffix == ".parquet":
             yield from _parquet(path)
         elif _is_one_value(path):
-            yield from _from_value(path, path.read_bytes(), "record", iter(range(1, 2**62)))
+            yield from _from_value(path, path.read_bytes().removeprefix(BOM_UTF8), "record", iter(range(1, 2**62)))
         else:
             yield from _lines(path)
     except OSError as error:
@@ -49,7 +50,7 @@ def _is_one_value(path: Path) -> bool:
     Told by the first two lines that are not empty, so that a broken first line does not hide an NDJSON file.
     """
     with path.open("rb") as file:
-        texts = (text for line in file if (text := line.strip()))
+        texts = (text for line in file if (text := line.removeprefix(BOM_UTF8).strip()))
         first, second = next(texts, b""), next(texts, b"")
     if first.startswith(b"["):
         return True
@@ -67,15 +68,15 @@ def _is_json(text: bytes) -> bool:
 def _lines(path: Path) -> Iterator[FileRecord]:
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
-            text = line.strip()
+            text = line.removeprefix(BOM_UTF8).strip()
             if not text:
                 continue
             page = _page(text)
             if page is None:
                 yield FileRecord(text, f"line {number}")
             else:
-                for raw in page.orders:
-                    yield FileRecord(bytes(raw), f"line {number}")
+                for count, raw in enumerate(page.orders, start=1):
+                    yield FileRecord(bytes(raw), f"line {number}, record {count}")
 
 
 def _from_value(path: Path, text: bytes, word: str, numbers: Iterator[int]) -> Iterator[FileRecord]:
@@ -114,16 +115,18 @@ def _parquet(path: Path) -> Iterator[FileRecord]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        file = pq.ParquetFile(path)
-    except pa.ArrowInvalid as error:
-        raise UsageError(f"{path} is no Parquet file: {error}. Nothing was imported from it.") from None
     number = 0
-    for group in file.iter_batches(batch_size=10_000):
-        for row in group.to_pylist():
-            number += 1
-            record = {name: _plain(value) for name, value in row.items() if value is not None}
-            yield FileRecord(msgspec.json.encode(record), f"row {number}")
+    try:
+        with pq.ParquetFile(path) as file:
+            for group in file.iter_batches(batch_size=10_000):
+                for row in group.to_pylist():
+                    number += 1
+                    record = {name: _plain(value) for name, value in row.items() if value is not None}
+                    yield FileRecord(msgspec.json.encode(record), f"row {number}")
+    except (pa.ArrowException, ValueError) as error:
+        raise UsageError(
+            f"{path} cannot be read as Parquet, after row {number}: {error}. Mend the file, then import it again."
+        ) from None
 
 
 def _plain(value: Any) -> Any:
@@ -135,5 +138,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
+        value = int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 63:
+        return str(value)
     return value

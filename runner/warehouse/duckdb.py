@@ -57,6 +57,10 @@ class DuckDBWarehouse:
             yield connection
         except duckdb.Error as error:
             raise Failed(f"DuckDB refused a statement on {self.path}: {error}") from error
+        except RuntimeError as error:
+            if str(error) == "Query interrupted":  # how DuckDB hands on Ctrl-C
+                raise KeyboardInterrupt from None
+            raise
         finally:
             connection.close()
 
@@ -69,23 +73,23 @@ class DuckDBWarehouse:
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         if not self.path.parent.is_dir():
-            raise Failed(f"The folder {self.path.parent} does not exist. Create it, or set POLYTRADES_DUCKDB_PATH.")
+            raise Failed(f"There is no folder {self.path.parent}. Create it, or set POLYTRADES_DUCKDB_PATH.")
         give_up_at = time.monotonic() + self._lock_wait_seconds
         while True:
             try:
                 return duckdb.connect(str(self.path))
             except duckdb.IOException as error:
                 holder = _HOLDER.search(str(error))
-                if holder is None:
+                if holder is None and "set lock on file" not in str(error):
                     raise Failed(
                         f"The DuckDB file {self.path} cannot be opened: {error}. Check that the folder is writable "
                         "and the file is a DuckDB file, or set POLYTRADES_DUCKDB_PATH."
                     ) from None
                 if time.monotonic() >= give_up_at:
+                    who = f": {holder['program']} (PID {holder['pid']})" if holder else ""
                     raise HeldBack(
-                        f"The DuckDB file {self.path} is held by another process: {holder['program']} (PID "
-                        f"{holder['pid']}). Nothing was changed by this command. Wait for that process or end it, then "
-                        "run the same command again."
+                        f"The DuckDB file {self.path} is held by another process{who}. Wait for that process or end "
+                        "it, then run the same command again; nothing is lost."
                     ) from None
                 time.sleep(0.1)
             except duckdb.Error as error:
@@ -110,6 +114,8 @@ class DuckDBWarehouse:
 
     def followed_wallets(self) -> list[FollowedWallet]:
         """See Warehouse."""
+        if not self._has_state("followed_wallets"):
+            return []
         with self._connected() as connection:
             rows = connection.execute(
                 f"select wallet_address, origin from {self._state}.followed_wallets "
@@ -136,6 +142,8 @@ class DuckDBWarehouse:
 
     def checkpoints(self, source: str) -> dict[str, datetime]:
         """See Warehouse."""
+        if not self._has_state("checkpoints"):
+            return {}
         with self._connected() as connection:
             rows = connection.execute(
                 "select wallet_address, arg_max(fetched_until, recorded_at) "
@@ -331,6 +339,13 @@ class DuckDBWarehouse:
         ).fetchall():
             columns.setdefault((schema, table), set()).add(column)
         return columns
+
+    def _has_state(self, table: str) -> bool:
+        """False before the first run, which makes the file and its tables; asking makes neither."""
+        if not self.path.exists():
+            return False
+        with self._connected() as connection:
+            return (project.variables()["state_schema"], table) in self._columns(connection)
 
     def _exists(self, connection: duckdb.DuckDBPyConnection, mart: str) -> bool:
         return (self._production, mart) in self._columns(connection)

@@ -1,0 +1,132 @@
+"""Promise: a batch counts as merged only with the merge that held it, whatever is selected and whatever fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runner_tests.support import Home, order
+
+MARTS = {"trades", "trade_collisions", "traders"}
+
+
+def merged(home: Home) -> set[str]:
+    """Marts that the ledger has the newest batch for."""
+    newest = "(select batch_id from landing.batches order by landed_at desc, rowid desc limit 1)"
+    return {mart for (mart,) in home.query(f"select mart from state.merged_batches where batch_id = {newest}")}
+
+
+def hashes(home: Home) -> set[str]:
+    return {row[0][-1] for row in home.query("select tx_hash from trades")}
+
+
+def fill(number: int, **changes: object) -> dict[str, object]:
+    return order(tx_hash=f"0x{number:064x}", **changes)
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Home:
+    """A home with one fill, merged, and a second one landed."""
+    home = Home(tmp_path)
+    home.land(fill(1))
+    home.dbt("build", "--exclude", "test_type:unit")
+    assert merged(home) == MARTS
+    home.land(fill(2))
+    assert merged(home) == set()
+    return home
+
+
+def test_no_selection_marks_a_batch_that_its_merge_did_not_hold(built: Home) -> None:
+    """A walk through the ways to build only a part; after each the batch is pending for what did not hold it."""
+    for arguments, marked in (
+        (("build", "-s", "trades"), set[str]()),
+        (("build", "-s", "pending_batches", "trades"), set[str]()),
+        (("build", "-s", "pending_batches", "int_trades_deduplicated", "trades"), set[str]()),
+        (("build", "--empty", "--exclude", "test_type:unit"), set[str]()),
+        (("build", "--exclude", "trades", "test_type:unit"), {"trade_collisions", "traders"}),
+    ):
+        built.dbt(*arguments)
+        assert merged(built) == marked, arguments
+        assert hashes(built) == {"1"}, arguments
+    built.dbt("build", "--exclude", "test_type:unit")
+    assert merged(built) == MARTS
+    assert hashes(built) == {"1", "2"}
+
+
+def test_a_full_refresh_keeps_the_history(built: Home) -> None:
+    built.query("delete from landing.trades where tx_hash = ?", [f"0x{1:064x}"])
+    built.dbt("build", "--full-refresh", "--exclude", "test_type:unit")
+    assert hashes(built) == {"1", "2"}
+    assert merged(built) == MARTS
+
+
+def test_a_failing_gate_holds_the_merge_back_and_a_retry_marks_nothing(built: Home) -> None:
+    """A row that another writer put into landing breaks a rule that staging does not know."""
+    built.query("update landing.trades set usdc_raw = -1 where tx_hash = ?", [f"0x{2:064x}"])
+    failed = built.dbt("build", "--exclude", "test_type:unit", check=False)
+    assert failed.code == 1
+    assert "a_fill_is_complete" in failed.stdout
+    assert "trades" not in merged(built)
+    assert hashes(built) == {"1"}
+
+    built.query("update landing.trades set usdc_raw = 1 where tx_hash = ?", [f"0x{2:064x}"])
+    built.dbt("retry", check=False)
+    assert "trades" not in merged(built)
+
+    built.dbt("build", "--exclude", "test_type:unit")
+    assert (merged(built), hashes(built)) == (MARTS, {"1", "2"})
+
+
+def test_a_batch_that_lands_while_dbt_runs_is_merged_next_time(built: Home) -> None:
+    """The build is cut after the list was frozen; the batch that lands then is older than one already merged."""
+    built.dbt("build", "-s", "pending_batches")
+    built.land(fill(3))
+    built.query(
+        "update landing.batches set landed_at = landed_at - interval 3 day where batch_id not in "
+        "(select batch_id from intermediate.pending_batches union select batch_id from state.merged_batches)"
+    )
+    built.dbt("build", "-s", "pending_batches+", "--exclude", "pending_batches", "test_type:unit")
+    assert hashes(built) <= {"1", "2"}
+    built.dbt("build", "--exclude", "test_type:unit")
+    assert hashes(built) == {"1", "2", "3"}
+    assert built.query("select count(*) from state.merged_batches") == [(3 * len(MARTS),)]
+
+
+def test_rows_without_a_manifest_entry_are_never_read(built: Home) -> None:
+    built.query("delete from landing.batches where batch_id not in (select batch_id from state.merged_batches)")
+    built.dbt("build", "--exclude", "test_type:unit")
+    assert hashes(built) == {"1"}
+
+
+def test_a_ledger_beside_a_missing_mart_stops_the_build_and_says_what_to_do(built: Home) -> None:
+    built.query("drop view fills; drop table trades")
+    failed = built.dbt("build", check=False)
+    assert failed.code != 0
+    assert "main.trades is missing" in failed.stdout
+    assert "delete from" in failed.stdout
+
+
+def test_another_policy_for_missing_order_hashes_is_refused(built: Home) -> None:
+    failed = built.dbt("build", "--vars", "missing_order_hash: collapse", check=False)
+    assert failed.code != 0
+    assert "was built with missing_order_hash: distinct" in failed.stdout
+    failed = built.dbt("build", "--vars", "missing_order_hash: sometimes", check=False)
+    assert "must be 'distinct'" in failed.stdout
+
+
+def test_a_duplicate_in_trades_raises_the_alarm_and_holds_nothing_back(built: Home) -> None:
+    built.query("insert into trades select * from trades")
+    failed = built.dbt("build", "--exclude", "test_type:unit", check=False)
+    assert failed.code == 1
+    assert "FAIL 1 trades_has_no_duplicate_keys" in failed.stdout
+    assert (merged(built), hashes(built)) == (MARTS, {"1", "2"})
+
+
+def test_two_fills_under_one_key_raise_the_alarm_and_hold_nothing_back(built: Home) -> None:
+    built.land(fill(2, shares=5_000_000, shares_normalized=5))
+    failed = built.dbt("build", "--exclude", "test_type:unit", check=False)
+    assert failed.code == 1
+    assert "FAIL 1 no_fill_shares_its_key" in failed.stdout
+    assert merged(built) == MARTS
+    assert sorted(built.query("select shares_raw from fills where tx_hash like '%2'")) == [(2_000_000,), (5_000_000,)]

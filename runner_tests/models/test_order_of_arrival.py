@@ -1,0 +1,88 @@
+"""Promise: the order in which records arrive, how they are cut into batches and how often they come never matters."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+
+from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import strategies as st
+
+from runner_tests.compiled import Compiled, Record
+
+EXCHANGE = "0x4bfb41d5b3570defd03c39a9a4d8de6bd8b8982e"
+
+# Few values of everything, so that records meet under one key in every way that there is.
+records = st.builds(
+    Record,
+    wallet_address=st.sampled_from(["0x" + "a" * 40, "0x" + "b" * 40]),
+    tx_hash=st.sampled_from(["0x" + "1" * 64, "0x" + "2" * 64]),
+    order_hash=st.sampled_from([None, "0x" + "3" * 64, "0x" + "4" * 64]),
+    record_id=st.sampled_from([None, "0x" + "3" * 64, "0x" + "1" * 64, "composite"]),
+    traded_at=st.sampled_from([datetime(2026, 1, 26, 23, 59, second, tzinfo=UTC) for second in (57, 58)]),
+    side=st.sampled_from(["BUY", "SELL"]),
+    token_id=st.sampled_from(["1", "2"]),
+    price=st.sampled_from([0.5, 0.25, 1.0]),
+    shares_raw=st.sampled_from([None, 1_999_999, 2_000_000]),
+    usdc_raw=st.sampled_from([None, 1_000_001]),
+    condition_id=st.sampled_from([None, "0x" + "c" * 64]),
+    title=st.sampled_from([None, "a", "b"]),
+    token_label=st.sampled_from([None, "Yes", "No"]),
+    taker=st.sampled_from([None, EXCHANGE, "0x" + "d" * 40]),
+    log_index=st.sampled_from([None, 5, 7]),
+    block_number=st.sampled_from([None, 100]),
+    upstream_version=st.sampled_from([None, 1, 2]),
+    extra_fields=st.sampled_from([None, '{"x":1}']),
+    source=st.sampled_from(["polygon", "dome", "file", "unheard of"]),
+)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[list[Record], list[list[Record]]]:
+    """Records, and a history that brings each of them at least once, in any order, in any batches."""
+    known = draw(st.lists(records, min_size=1, max_size=7))
+    repeated = known + draw(st.lists(st.sampled_from(known), max_size=5))
+    arrival = draw(st.permutations(repeated))
+    batches: list[list[Record]] = [[]]
+    for record in arrival:
+        if batches[-1] and draw(st.booleans()):
+            batches.append([])
+        batches[-1].append(record)
+    return known, batches
+
+
+@settings(
+    max_examples=int(os.environ.get("POLYTRADES_EXAMPLES", "60")),
+    deadline=None,
+    # Making a failing history smaller takes minutes: it is done on demand.
+    phases=[*Phase] if os.environ.get("POLYTRADES_SHRINK") else [Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(history=histories())
+def test_any_history_of_the_same_records_ends_in_the_same_tables(
+    either_policy: Compiled, history: tuple[list[Record], list[list[Record]]]
+) -> None:
+    known, batches = history
+    project = either_policy
+    project.empty()
+    project.land(known)
+    project.build()
+    at_once = project.state()
+
+    project.empty()
+    for batch in batches:
+        project.land(batch)
+        written = project.build()
+        note(f"{len(batch)} records, wrote {written}")
+    assert project.state() == at_once
+
+    # The invariants of every end state.
+    keys = [(row["wallet_address"], row["tx_hash"], row["order_hash"]) for row in at_once["trades"]]
+    assert len(keys) == len(set(keys))
+    assert all(None not in key for key in keys)
+    assert {"retired"}.isdisjoint(row["key_quality"] for row in at_once["trades"] + at_once["trade_collisions"])
+
+    # And again: nothing is written.
+    project.land(known)
+    assert project.build() == {"trade_collisions": 0, "trades": 0, "traders": 0}
+    assert project.state() == at_once
