@@ -8,9 +8,14 @@
 {% macro prepare_warehouse() -%}
     {%- if execute and flags.WHICH in ['run', 'build', 'seed', 'snapshot', 'test'] -%}
         {%- set statements = missing_source_tables() -%}
-        {%- if is_production() and flags.WHICH in ['run', 'build'] -%}
-            {%- do refuse_ledger_without_mart() -%}
-            {%- set statements = statements + recorded_setting('missing_order_hash', missing_order_hash_policy()) -%}
+        {%- if flags.WHICH in ['run', 'build'] -%}
+            {%- if is_production() -%}
+                {%- do refuse_ledger_without_mart() -%}
+                {%- set policy = missing_order_hash_policy() -%}
+                {%- set statements = statements + recorded_setting('missing_order_hash', policy) -%}
+            {%- else -%}
+                {%- do refuse_views_without_production() -%}
+            {%- endif -%}
         {%- endif -%}
         {%- if statements -%}
             {%- call statement('prepare_warehouse', auto_begin=true) -%}

@@ -33,14 +33,17 @@
 {%- endmacro %}
 
 {% macro select_from_production(mart) -%}
-    {%- set relation = production_relation(mart) -%}
-    {%- if execute and flags.WHICH in ['run', 'build'] and relation is none -%}
+    select * from {{ production_relation(mart) or production_schema() ~ '.' ~ mart }}
+{%- endmacro %}
+
+{# Said once at the start, not by every view that would fail. #}
+{% macro refuse_views_without_production() -%}
+    {%- for mart in fed_marts().values() | sum(start=[]) if production_relation(mart) is none -%}
         {{ exceptions.raise_compiler_error(
-            "Schema " ~ target.schema ~ " is not the production schema (" ~ production_schema() ~ "), so " ~ mart
-            ~ " is a view over production, and " ~ production_schema() ~ "." ~ mart ~ " does not exist yet. "
-            ~ "Build production first (dbt build with schema " ~ production_schema() ~ "), or set the var "
-            ~ "production_schema to the schema that holds it."
+            "Schema " ~ target.schema ~ " is not the production schema (" ~ production_schema() ~ "), so its marts are "
+            ~ "views over production, and " ~ production_schema() ~ "." ~ mart ~ " does not exist yet. Build production "
+            ~ "first (dbt build with schema " ~ production_schema() ~ "), or set the var production_schema to the schema "
+            ~ "that holds it."
         ) }}
-    {%- endif -%}
-    select * from {{ relation or production_schema() ~ '.' ~ mart }}
+    {%- endfor -%}
 {%- endmacro %}

@@ -75,7 +75,8 @@ def build(settings: Settings, progress: Progress) -> BuildResult:
     target_path = artifacts_dir(settings)
     (target_path / "run_results.json").unlink(missing_ok=True)
     command = [
-        *(sys.executable, "-m", "dbt.cli.main", "build"),
+        # Unit tests check the SQL, not the data: they belong to development.
+        *(sys.executable, "-m", "dbt.cli.main", "build", "--exclude-resource-type", "unit_test"),
         *("--project-dir", str(project.project_dir()), "--profiles-dir", str(profiles_dir)),
         *("--target", settings.target, "--target-path", str(target_path), "--log-path", str(target_path / "logs")),
         *("--log-format", "json", "--log-level", "info", "--no-use-colors"),

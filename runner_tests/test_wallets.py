@@ -18,7 +18,7 @@ def address(number: int) -> str:
     return f"0x{number:040x}"
 
 
-A, B, C = address(0xA), address(0xB), address(0xC)
+A, B, C, D = address(0xA), address(0xB), address(0xC), address(0xD)
 MIXED = "0xAbCdEf" + "0" * 34
 
 
@@ -106,10 +106,10 @@ def followed(*wallets: str, origin: str) -> list[FollowedWallet]:
     return [FollowedWallet(wallet, origin) for wallet in wallets]
 
 
-def test_a_file_is_the_whole_list(tmp_path: Path) -> None:
-    present = followed(A, origin=FILE) + followed(B, origin=SEED)
+def test_a_file_takes_away_what_files_once_gave_and_leaves_the_seed_alone(tmp_path: Path) -> None:
+    present = followed(A, D, origin=FILE) + followed(B, origin=SEED)
     change = plan_change(present, file_of(tmp_path, f"{C}\n{A}\n"), allow_shrink=True)
-    assert (change.added, change.removed, change.followed_before) == ([C], [B], 2)
+    assert (change.added, change.removed, change.followed_before) == ([C], [D], 3)
     assert not change.is_empty
 
 

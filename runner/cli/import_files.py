@@ -25,7 +25,7 @@ def import_files(
     target: Target = None,
     json: Json = False,
 ) -> None:
-    """Land order records from files and merge them with dbt.
+    """Land order records from files and merge them with dbt. Asks nobody; needs no network.
 
     They come in through the same door as fetched ones: bad records are rejected with a reason, a file that was imported
     before changes nothing, and a record that an API gave too keeps the API's version.

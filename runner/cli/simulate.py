@@ -1,5 +1,6 @@
 """`polytrades simulate`."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -61,8 +62,6 @@ def simulate(
     json: Json = False,
 ) -> None:
     """Serve the upstreams' shapes locally: a made-up world from a seed, or recorded files. Ends with Ctrl-C."""
-    import subprocess
-
     arguments = ["--port", str(port), "--seed", str(seed), "--wallets", str(wallets), "--fills", str(fills)]
     arguments += ["--days", str(days), "--malformed", str(malformed), "--latency-ms", str(latency_ms)]
     single = {
@@ -80,10 +79,6 @@ def simulate(
             arguments += [name, str(value)]
     arguments += ["--write-only"] if write_only else []
     arguments += ["--json"] if json else []
-    # A process of its own: two independent readings of the formats share no code.
-    process = subprocess.Popen([sys.executable, "-m", "simulator", *arguments])
-    while True:
-        try:
-            raise typer.Exit(process.wait())
-        except KeyboardInterrupt:
-            continue  # the simulator had the same signal and is ending
+    # A process of its own, in the place of this one: signals reach it, and the two share no code.
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "simulator", *arguments])  # noqa: S606

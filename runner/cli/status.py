@@ -71,7 +71,7 @@ def as_text(current: "Status") -> str:
         ("rejected", _rejected(totals.rejected_by_reason)),
     ]
     lines += [f"  {name:<16}{escape(value)}" for name, value in rows]
-    for index, run in enumerate(totals.last_runs):
+    for index, run in enumerate(totals.last_runs[:5]):
         ended = f"exit {run.exit_code}" if run.finished_at else "no end recorded"
         took = f", {(run.finished_at - run.started_at).total_seconds():,.0f} s" if run.finished_at else ""
         what = f"{run.command} {run.started_at:%Y-%m-%d %H:%M:%S} UTC, {ended}{took}, new {number(run.fills_new)}"

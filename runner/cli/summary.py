@@ -47,11 +47,11 @@ def as_text(summary: Summary) -> str:
         ("rejected", rejected),
         ("duplicates", _number(summary.duplicate_keys)),
         ("trades now", f"{_number(summary.fills_total)} fills"),
-        ("markets, events", f"{summary.enriched.markets:,}, {summary.enriched.events:,} landed"),
         ("tests passed", f"{summary.build.tests_passed:,}" if summary.build else "–"),
         ("time", f"{summary.seconds:,.1f} s" + (f" (dbt {summary.build.seconds:,.1f} s)" if summary.build else "")),
     ]
-    if summary.wallets:
+    if summary.command == "sync":
+        lines.insert(7, ("markets, events", f"{summary.enriched.markets:,}, {summary.enriched.events:,} landed"))
         lines.insert(0, ("wallets", f"{summary.wallets - len(summary.wallets_failed):,} of {summary.wallets:,}"))
     text = "\n".join(f"  {name:<16}{escape(value)}" for name, value in lines)
     head = {

@@ -21,8 +21,8 @@ def sync(
         typer.Option(
             "--wallets",
             metavar="FILE",
-            help="Follow the wallets in FILE (one a line, or CSV with a column wallet_address) instead of the present "
-            "list. Remembered: later runs need it only to change the list.",
+            help="Follow the wallets in FILE (one a line, or CSV with a column wallet_address) beside those in "
+            "seeds/wallets.csv. Remembered: later runs need it only to change the list.",
         ),
     ] = None,
     allow_shrink: Annotated[

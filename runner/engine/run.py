@@ -165,7 +165,10 @@ def plan(settings: Settings, warehouse: Warehouse, options: SyncOptions) -> tupl
 
 
 def import_files(settings: Settings, warehouse: Warehouse, paths: Sequence[Path], display: Display) -> Summary:
-    """Lands the order records of files through the same door as `sync`, builds, records."""
+    """Lands the order records of files through the same door as `sync`, builds, records.
+
+    Asks nobody: the next `sync` fetches the markets of the fills that came in here.
+    """
     for path in paths:
         if not path.is_file():
             raise UsageError(f"{path} is not a file. Name files of order records (NDJSON, JSON or Parquet).")
@@ -176,7 +179,6 @@ def import_files(settings: Settings, warehouse: Warehouse, paths: Sequence[Path]
         summary.counts = intake.counts
         read_files(intake, paths, display)
         intake.flush()
-        asyncio.run(_enrich(settings, warehouse, intake, summary, display))
         _build(settings, warehouse, summary, display)
     return summary
 
@@ -273,10 +275,6 @@ async def _fetch_and_enrich(
             f"{len(failures)} of {len(tasks)} wallets could not be fetched and keep their checkpoint; the first is "
             f"{wallet}: {message}",
         )
-    await _enrich(settings, warehouse, intake, summary, display)
-
-
-async def _enrich(settings: Settings, warehouse: Warehouse, intake: Intake, summary: Summary, display: Display) -> None:
     display.progress("Markets and events", 0, 0, "")
     summary.enriched = await enrich(settings, warehouse, spool_dir(settings), summary.run_id, intake.conditions)
     for problem in summary.enriched.problems:

@@ -82,7 +82,7 @@ def _rows(lines: list[str]) -> Iterable[tuple[int, list[str]]]:
 def plan_change(followed: list[FollowedWallet], wallets_file: Path | None, allow_shrink: bool) -> WalletChange:
     """What the wallet file changes, or, without one, the seed.
 
-    A file is the whole list. The seed speaks for itself alone: what a file once added stays.
+    Each list speaks for itself alone: it adds what nobody follows yet, and takes away what it once added and now lacks.
 
     Raises:
         UsageError: more than a tenth of the followed wallets would go, and `allow_shrink` is false.
@@ -92,11 +92,10 @@ def plan_change(followed: list[FollowedWallet], wallets_file: Path | None, allow
         listed = read_wallets(wallets_file)
         if not listed:
             raise UsageError(f"The wallet file {wallets_file} holds no address. Put one on each line.")
-        removed = sorted(current.keys() - set(listed))
     else:
         listed = read_wallets(project.project_dir() / "seeds" / "wallets.csv")
-        ours = {wallet for wallet, origin in current.items() if origin == SEED}
-        removed = sorted(ours - set(listed))
+    ours = FILE if wallets_file else SEED
+    removed = sorted(wallet for wallet, origin in current.items() if origin == ours and wallet not in set(listed))
     added = [wallet for wallet in listed if wallet not in current]
     if len(removed) > _LARGEST_SHRINK * len(current) and not allow_shrink:
         raise UsageError(

@@ -1,6 +1,7 @@
 """`polytrades status`: what is there, and a verdict with reason and remedy."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -9,11 +10,12 @@ from typing import Any
 
 from runner.errors import ExitCode
 from runner.settings import Settings
-from runner.warehouse.protocol import Totals
+from runner.warehouse.protocol import Run, Totals
 from runner.windows import utc_now
 
 _OVERDUE = timedelta(hours=26)
 """A nightly run is overdue after a day and some slack."""
+_RUNS_SHOWN = 5
 
 
 class Verdict(StrEnum):
@@ -51,7 +53,8 @@ class Status:
     def as_json(self) -> dict[str, Any]:
         """For `--json`: instants in ISO 8601."""
         content = {"command": "status", "exit_code": int(self.exit_code), **asdict(self)}
-        content["last_run"] = content["totals"]["last_runs"][0] if content["totals"]["last_runs"] else None
+        content["totals"]["last_runs"] = content["totals"]["last_runs"][:_RUNS_SHOWN]
+        content["last_run"] = next(iter(content["totals"]["last_runs"]), None)
         plain: dict[str, Any] = json.loads(json.dumps(content, default=_iso))
         return plain
 
@@ -63,69 +66,72 @@ def _iso(value: object) -> str:
 def assess(totals: Totals, now: datetime | None = None) -> Status:
     """The verdict on what the warehouse holds. The worst finding decides."""
     now = now or utc_now()
-    findings = [finding for finding in _findings(totals, now) if finding]
+    findings = list(_findings(totals, now))
     order = [Verdict.OK, Verdict.WARN, Verdict.FAIL]
     verdict = max((finding.verdict for finding in findings), key=order.index, default=Verdict.OK)
     findings.sort(key=lambda finding: order.index(finding.verdict), reverse=True)
     return Status(verdict, findings, totals, now)
 
 
-def _findings(totals: Totals, now: datetime) -> list[Finding | None]:
-    last = totals.last_runs[0] if totals.last_runs else None
-    if totals.fills is None and last is None:
-        return [
-            Finding(
-                Verdict.WARN,
-                "This warehouse is empty: nothing has run yet.",
-                "Run `polytrades sync`, or `polytrades demo` to see one.",
-            )
-        ]
-    return [
-        Finding(
+def _findings(totals: Totals, now: datetime) -> Iterator[Finding]:
+    if totals.fills is None and not totals.last_runs and not totals.lost_marts:
+        yield Finding(
+            Verdict.WARN,
+            "This warehouse is empty: nothing has run yet.",
+            "Run `polytrades sync`, or `polytrades demo` to see one.",
+        )
+        return
+    for mart in totals.lost_marts:
+        yield Finding(
+            Verdict.FAIL,
+            f"The table {mart} is missing, but the ledger says that batches were merged into it.",
+            "Restore it from a backup; `dbt build` refuses to make an empty one and says what else can be done.",
+        )
+    if totals.duplicate_keys:
+        yield Finding(
             Verdict.FAIL,
             f"{totals.duplicate_keys:,} keys stand in trades more than once.",
             "Look at monitoring.mon_duplicate_keys.",
         )
-        if totals.duplicate_keys
-        else None,
-        Finding(
+    if totals.collisions:
+        yield Finding(
             Verdict.FAIL,
             f"{totals.collisions:,} fills share their key with another one.",
             "They are kept in trade_collisions; `fills` has both. Compare them with the chain.",
         )
-        if totals.collisions
-        else None,
-        Finding(
+    if totals.pending_batches:
+        yield Finding(
             Verdict.WARN,
             f"{totals.pending_batches:,} batches ({totals.pending_rows:,} rows) have landed and are not merged.",
             "Run `polytrades sync` or `dbt build`; if it fails, it says which model.",
         )
-        if totals.pending_batches
-        else None,
-        Finding(
-            Verdict.FAIL if last.exit_code in (1, 2) else Verdict.WARN,
-            f"The last run ({last.command}, {last.started_at:%Y-%m-%d %H:%M} UTC) ended with code {last.exit_code}: "
-            f"{last.message or 'no message'}",
-            "Do what the message says, then run the same command again.",
-        )
-        if last and last.exit_code
-        else None,
-        Finding(
-            Verdict.WARN,
-            f"The last run ({last.command}, {last.started_at:%Y-%m-%d %H:%M} UTC) has not recorded its end: it is "
-            "running, or was killed.",
-            "If nothing is running, run `polytrades sync`: it goes on where that run stopped.",
-        )
-        if last and last.finished_at is None
-        else None,
-        Finding(
+    # The newest run of each command: an import must not hide that the night failed.
+    newest = {run.command: run for run in reversed(totals.last_runs)}
+    for run in newest.values():
+        yield from _about_run(run)
+    nightly = newest.get("sync")
+    if nightly and now - nightly.started_at > _OVERDUE:
+        yield Finding(
             Verdict.FAIL,
-            f"The last run started {_hours(now - last.started_at)} ago.",
+            f"The last sync started {_hours(now - nightly.started_at)} ago.",
             "Check the scheduler of the nightly job, then run `polytrades sync`.",
         )
-        if last and now - last.started_at > _OVERDUE
-        else None,
-    ]
+
+
+def _about_run(run: Run) -> Iterator[Finding]:
+    name = f"The last {run.command} ({run.started_at:%Y-%m-%d %H:%M} UTC)"
+    if run.finished_at is None:
+        yield Finding(
+            Verdict.WARN,
+            f"{name} has not recorded its end: it is running, or was killed.",
+            "If nothing is running, run the same command again: it goes on where that run stopped.",
+        )
+    elif run.exit_code:
+        yield Finding(
+            Verdict.FAIL if run.exit_code in (ExitCode.FAILED, ExitCode.USAGE) else Verdict.WARN,
+            f"{name} ended with code {run.exit_code}: {run.message or 'no message'}",
+            "Do what the message says, then run the same command again.",
+        )
 
 
 def _hours(span: timedelta) -> str:

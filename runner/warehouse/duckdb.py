@@ -294,7 +294,7 @@ class DuckDBWarehouse:
             one = _one(connection)
             if self._exists(connection, "trades"):
                 totals.fills, totals.latest_fill_at, totals.wallets_with_fills = one(
-                    f"select count(*), max(timestamp), approx_count_distinct(wallet_address) from {self._marts}.trades"
+                    f"select count(*), max(timestamp), count(distinct wallet_address) from {self._marts}.trades"
                 )
             for mart in ("markets", "events"):
                 if self._exists(connection, mart):
@@ -320,12 +320,19 @@ class DuckDBWarehouse:
                 ).fetchall()
             )
             totals.rejected_records = sum(totals.rejected_by_reason.values())
+            totals.lost_marts = [
+                mart
+                for (mart,) in connection.execute(
+                    f"select distinct mart from {self._state}.merged_batches order by mart"
+                ).fetchall()
+                if not self._exists(connection, mart)
+            ]
             totals.last_runs = [
                 Run(*row)
                 for row in connection.execute(
                     f"select {_RUN_COLUMNS} from {self._state}.runs "
                     "qualify row_number() over (partition by run_id order by recorded_at desc, finished_at is null) "
-                    "= 1 order by started_at desc limit 5"
+                    "= 1 order by started_at desc limit 50"
                 ).fetchall()
             ]
         return totals

@@ -76,7 +76,11 @@ class MergeCounts:
 
 @dataclass
 class Totals:
-    """What `status` shows. None: the table does not exist yet."""
+    """What `status` shows. None: the table does not exist yet.
+
+    `lost_marts` do not exist although the ledger says that something was merged into them; `last_runs` are the newest
+    50, newest first.
+    """
 
     fills: int | None = None
     latest_fill_at: datetime | None = None
@@ -90,6 +94,7 @@ class Totals:
     pending_rows: int = 0
     rejected_records: int = 0
     rejected_by_reason: dict[str, int] = field(default_factory=dict)
+    lost_marts: list[str] = field(default_factory=list)
     last_runs: list[Run] = field(default_factory=list)
 
 

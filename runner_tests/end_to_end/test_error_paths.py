@@ -326,15 +326,17 @@ def test_a_lock_that_is_let_go_in_time_is_waited_for(home: Home) -> None:
     assert json.loads(answer)["verdict"] == "WARN"
 
 
-def test_a_warehouse_that_fails_after_landing_is_not_called_a_run_without_effect(home: Home, world: World) -> None:
+def test_a_warehouse_that_fails_after_landing_is_not_called_a_run_without_effect(at_world: Home, world: World) -> None:
     """Code 1 promises that nothing durable happened."""
-    with duckdb.connect(str(home.duckdb_file)) as connection:
+    with duckdb.connect(str(at_world.duckdb_file)) as connection:
         connection.execute("create view markets as select 1 as theirs")
-    message = fails(home, 3, "import", home.records("orders.ndjson", [good_record(world)]))
-    assert message.startswith(f"DuckDB refused a statement on {home.duckdb_file}: Binder Error")
+    message = fails(at_world, 3, "sync", "--wallets", world.wallets_file)
+    assert message.startswith(f"DuckDB refused a statement on {at_world.duckdb_file}: Binder Error")
     assert message.endswith("What had landed before is kept and will be merged by the next run.")
-    assert home.query("select sum(row_count) from landing.batches") == [(1,)]
-    assert home.query("select exit_code, message is not null from state.runs where status = 'finished'") == [(3, True)]
+    assert at_world.query("select sum(row_count) from landing.batches") == [(60,)]
+    assert at_world.query("select exit_code, message is not null from state.runs where status = 'finished'") == [
+        (3, True)
+    ]
 
 
 def test_a_model_that_fails_is_named_with_dbt_s_reason_and_nothing_is_lost(at_world: Home, world: World) -> None:

@@ -136,8 +136,10 @@ def test_real_gamma_pages_become_markets_and_events(tmp_path: Path, data: Path, 
     ]
     home = Home(tmp_path)
     file = home.records("orders.ndjson", orders)
-    home.uses(start("--replay", file, *[argument for page in pages for argument in ("--gamma-replay", page)]))
-    home.polytrades("import", file)
+    wallets = tmp_path / "wallets.csv"
+    gamma = [argument for page in pages for argument in ("--gamma-replay", page)]
+    home.uses(start("--replay", file, "--write-wallets", wallets, *gamma))
+    home.polytrades("sync", "--wallets", wallets)
 
     rows = home.query(
         "select condition_id, title, market_slug, side_a_id, side_b_id, side_a_label, volume_total, negative_risk_id, "

@@ -1,5 +1,5 @@
 {# Keys of the batch that the mart does not have exactly once. Reads only the days that the merge could touch. #}
-{% test each_batch_key_exactly_once(model, batch, day_of, columns) %}
+{% test each_batch_key_exactly_once(model, batch, day_of, columns, condition) %}
 with expected as (
     select {{ columns | join(', ') }}
     from {{ batch }}
@@ -11,7 +11,9 @@ found as (
         {{ columns | join(', ') }},
         count(*) as copies
     from {{ model }} as mart
-    where {{ merge_window(batch, day_of, 'mart') }}
+    where
+        {{ merge_window(batch, day_of, 'mart') }}
+        and {{ condition }}
     group by {{ columns | join(', ') }}
 )
 

@@ -1,0 +1,75 @@
+"""Promise: kill the process at any instant; after the next run the tables are those of an undisturbed one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from runner_tests.support import BIN, Home, Running
+
+MARTS = ("trades", "trade_collisions", "traders")
+
+
+def landed_batches(home: Home) -> int:
+    """Batches in the manifest; 0 while the file is not there or held."""
+    try:
+        return int(home.query("select count(*) from landing.batches")[0][0])
+    except Exception:
+        return 0
+
+
+def has_landed(home: Home, _stderr: Path) -> bool:
+    return landed_batches(home) >= 2
+
+
+def is_building(_home: Home, stderr: Path) -> bool:
+    return "dbt build" in stderr.read_text()
+
+
+@pytest.mark.parametrize("moment", [has_landed, is_building])
+def test_a_killed_sync_loses_nothing_and_doubles_nothing(
+    tmp_path: Path, start: Callable[..., Running], moment: Callable[[Home, Path], bool]
+) -> None:
+    fills, wallets = tmp_path / "fills.ndjson", tmp_path / "wallets.csv"
+    running = start(
+        "--wallets", 8, "--fills", 1200, "--write-fills", fills, "--write-wallets", wallets, "--latency-ms", 60
+    )
+    home = Home(tmp_path)
+    home.uses(running)
+    home.variables |= {
+        "POLYTRADES_PAGE_SIZE": "50",
+        "POLYTRADES_BATCH_ROWS": "100",
+        "POLYTRADES_REQUESTS_IN_FLIGHT": "2",
+    }
+
+    stderr = tmp_path / "stderr"
+    with stderr.open("w") as said:
+        process = subprocess.Popen(
+            [str(BIN / "polytrades"), "sync", "--wallets", str(wallets)],
+            cwd=home.folder,
+            env=home.environment,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
+        while process.poll() is None and not moment(home, stderr):
+            time.sleep(0.02)
+        assert process.poll() is None, f"it ended before the moment came: {stderr.read_text()}"
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    summary = home.polytrades("sync", "--json").json
+    assert summary["exit_code"] == 0
+    expected = {(record["user"], record["tx_hash"], record["order_hash"]) for record in map(json.loads, fills.open())}
+    rows = home.query("select wallet_address, tx_hash, order_hash from trades")
+    assert len(rows) == len(set(rows)) == len(expected)
+    assert set(rows) == expected
+    assert home.polytrades("sync", "--json").json["fills_new"] == 0
+    assert home.query("select count(*) from main.trades") == [(len(expected),)]

@@ -1,0 +1,34 @@
+"""A fill whose order hash nobody knows, through dbt itself: on the first build, on a merge, under both policies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runner_tests.support import Home, order
+
+
+@pytest.mark.parametrize(("policy", "quality"), [("distinct", "stand_in"), ("collapse", "collapsed")])
+def test_it_is_one_row_however_often_it_comes_until_its_hash_is_known(
+    tmp_path: Path, policy: str, quality: str
+) -> None:
+    home = Home(tmp_path)
+    unknown = order(order_hash=None)
+    build = ("build", "--exclude-resource-type", "unit_test", "--vars", f"missing_order_hash: {policy}")
+
+    home.land(unknown, unknown)
+    home.dbt(*build)
+    assert home.query("select key_quality from trades") == [(quality,)]
+
+    # The same fill as it came in another shape, and one of another size.
+    home.land(order(order_hash=None, shares=None, title=None), order(order_hash="", taker="0x" + "e" * 40))
+    home.dbt(*build)
+    assert home.query("select key_quality, taker, title from trades") == [(quality, "0x" + "e" * 40, "A market")]
+
+    home.land(order(title=None))
+    home.dbt(*build)
+    assert home.query("select key_quality, order_hash, title from trades") == [
+        ("exact", "0x" + "2" * 64, "A market"),
+    ]
+    assert home.query("select count(*) from fills") == [(1,)]
