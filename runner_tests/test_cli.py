@@ -13,7 +13,7 @@ import typer
 
 from runner.cli import output
 from runner.cli.app import app
-from runner.engine.run import Summary
+from runner.engine.record import Summary
 from runner.errors import (
     ExitCode,
     Failed,

@@ -41,7 +41,7 @@ seen as (
     from records
     where
         taker is not null
-        and taker not in (select contract_address from exchanges)
+        and taker not in (select exchanges.contract_address from exchanges)
     union all
     select
         wallet_address,

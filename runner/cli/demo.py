@@ -1,5 +1,6 @@
 """`polytrades demo`."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -76,10 +77,16 @@ def demo(
 
 
 def _what_next(duckdb_file: Path) -> str:
+    here = Path(sys.argv[0])
+    # As it was called: `polytrades` from the PATH, or `.venv/bin/polytrades` in a clone.
+    program, dbt = (str(here), str(here.with_name("dbt"))) if here.parent.name == "bin" else ("polytrades", "dbt")
     return f"""
 [bold]What to try next[/] (the data is in {duckdb_file})
   export POLYTRADES_DUCKDB_PATH={duckdb_file}
-  polytrades status            is the data good, in one look
-  dbt build                    what an analyst runs; here it changes nothing
-  polytrades sync --help       fetch your own wallets
+  {program} status
+      Is the data good, in one look.
+  cp profiles.example.yml profiles.yml && {dbt} build
+      What an analyst runs, in the project's folder. It changes nothing here.
+  {program} sync --help
+      Fetch the fills of your own wallets.
 """

@@ -60,7 +60,7 @@ class Output:
         if phase not in self._tasks:
             self._tasks[phase] = self._bars.add_task(phase, total=total or None, detail="")
         self._bars.update(
-            self._tasks[phase], completed=done, total=total or None, detail=escape(printable(detail))[:60]
+            self._tasks[phase], completed=done, total=total or None, detail=escape(printable(detail)[:40])
         )
 
     def end_progress(self) -> None:

@@ -8,7 +8,8 @@ from rich.markup import escape
 
 from runner.cli.output import Output, printable
 from runner.engine import run
-from runner.engine.run import Summary, SyncOptions
+from runner.engine.record import Summary
+from runner.engine.run import SyncOptions
 from runner.errors import ExitCode, PolytradesError, UsageError
 from runner.monitor import status
 from runner.records import BrokenRule, read_order

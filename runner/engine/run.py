@@ -1,24 +1,22 @@
 """One run: `sync` fetches, lands, enriches and builds; `import` lands files and builds. Both record themselves."""
 
 import asyncio
-import secrets
-import time
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from runner import dbt
 from runner.engine import wallets
-from runner.engine.enrich import Enriched, enrich
+from runner.engine.enrich import enrich
 from runner.engine.fetch import Task, fetch_fills
-from runner.errors import ExitCode, HeldBack, PolytradesError, UpstreamError, UsageError
-from runner.landing.intake import Counts, Intake
+from runner.engine.record import Recorded, Summary
+from runner.errors import ExitCode, UpstreamError, UsageError
+from runner.landing.intake import Intake
 from runner.settings import Settings
 from runner.sources import dome, files
-from runner.warehouse.protocol import Run, Warehouse
+from runner.warehouse.protocol import Warehouse
 from runner.windows import utc_now, window_to_fetch
 
 
@@ -30,68 +28,6 @@ class Display(Protocol):
 
     def progress(self, phase: str, done: int, total: int, detail: str) -> None:
         """How far a phase is; called often."""
-
-
-@dataclass
-class Summary:
-    """What a run did. Its fields are the keys of `--json`, except those that `as_json` adds."""
-
-    command: str
-    run_id: str
-    started_at: datetime
-    exit_code: ExitCode = ExitCode.DONE
-    wallets: int = 0
-    wallets_failed: dict[str, str] = field(default_factory=dict)
-    counts: Counts = field(default_factory=Counts)
-    enriched: Enriched = field(default_factory=Enriched)
-    build: dbt.BuildResult | None = None
-    fills_new: int | None = None
-    fills_total: int | None = None
-    duplicate_keys: int | None = None
-    pending_batches: int = 0
-    seconds: float = 0.0
-    messages: list[str] = field(default_factory=list)
-
-    @property
-    def fills_known(self) -> int | None:
-        """Landed records that brought no new fill."""
-        if self.fills_new is None:
-            return None
-        return max(0, self.counts.landed + self.counts.landed_before - self.fills_new)
-
-    def worsen(self, code: ExitCode, message: str) -> None:
-        """Adds a finding; the exit code becomes the one that takes precedence (2, 1, 3, 4, 0)."""
-        order = [ExitCode.USAGE, ExitCode.FAILED, ExitCode.PARTLY_DONE, ExitCode.CHECK_FAILED, ExitCode.DONE]
-        self.exit_code = min(self.exit_code, code, key=order.index)
-        self.messages.append(message)
-
-    def as_json(self) -> dict[str, Any]:
-        """The summary for `--json`."""
-        return {
-            "command": self.command,
-            "run_id": self.run_id,
-            "exit_code": int(self.exit_code),
-            "messages": self.messages,
-            "wallets": self.wallets,
-            "wallets_failed": self.wallets_failed,
-            "records_received": self.counts.received,
-            "records_landed": self.counts.landed,
-            "records_landed_before": self.counts.landed_before,
-            "records_rejected": self.counts.rejected,
-            "rejected_by_reason": self.counts.rejected_by_reason,
-            "fills_new": self.fills_new,
-            "fills_known": self.fills_known,
-            "fills_total": self.fills_total,
-            "duplicate_keys": self.duplicate_keys,
-            "markets_landed": self.enriched.markets,
-            "events_landed": self.enriched.events,
-            "metadata_unknown": self.enriched.unknown,
-            "pending_batches": self.pending_batches,
-            "tests_passed": self.build.tests_passed if self.build else None,
-            "tests_failed": self.build.failed_tests if self.build else {},
-            "models_failed": self.build.failed_nodes if self.build else {},
-            "seconds": round(self.seconds, 3),
-        }
 
 
 @dataclass(frozen=True)
@@ -116,7 +52,7 @@ def sync(settings: Settings, warehouse: Warehouse, options: SyncOptions, display
     warehouse.prepare()
     wallets.apply_change(warehouse, change, options.wallets_file)
     _tell_change(change, display)
-    with _Recorded("sync", warehouse, wallets=len(tasks)) as summary:
+    with Recorded("sync", warehouse, wallets=len(tasks)) as summary:
         intake = _intake(settings, warehouse, dome.SOURCE, summary.run_id)
         summary.counts = intake.counts
         asyncio.run(_fetch_and_enrich(settings, warehouse, intake, tasks, summary, display))
@@ -174,7 +110,7 @@ def import_files(settings: Settings, warehouse: Warehouse, paths: Sequence[Path]
             raise UsageError(f"{path} is not a file. Name files of order records (NDJSON, JSON or Parquet).")
     dbt.prepare(settings)
     warehouse.prepare()
-    with _Recorded("import", warehouse, wallets=0) as summary:
+    with Recorded("import", warehouse, wallets=0) as summary:
         intake = _intake(settings, warehouse, files.SOURCE, summary.run_id)
         summary.counts = intake.counts
         read_files(intake, paths, display)
@@ -189,54 +125,6 @@ def read_files(intake: Intake, paths: Sequence[Path], display: Display) -> None:
         for record in files.records(path):
             intake.add([record.raw], None, f"{path.name}, {record.place}")
         display.progress("Reading", number, len(paths), path.name)
-
-
-class _Recorded:
-    """Writes the run's first and last row in state.runs, whatever happens in between."""
-
-    def __init__(self, command: str, warehouse: Warehouse, wallets: int) -> None:
-        started_at = utc_now()
-        run_id = f"{started_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-        self._warehouse = warehouse
-        self._summary = Summary(command, run_id, started_at, wallets=wallets)
-        self._began = time.monotonic()
-        self._run = Run(run_id, command, started_at, wallets=wallets)
-
-    def __enter__(self) -> Summary:
-        self._warehouse.record_run(self._run, self._run.started_at)
-        return self._summary
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        summary = self._summary
-        finished_at = utc_now()
-        summary.seconds = time.monotonic() - self._began
-        if isinstance(error, PolytradesError) and error.exit_code is ExitCode.FAILED and summary.counts.batches:
-            # FAILED promises that nothing durable happened.
-            error = HeldBack(f"{error} What had landed before is kept and will be merged by the next run.")
-        if isinstance(error, KeyboardInterrupt):
-            summary.worsen(ExitCode.PARTLY_DONE, "Interrupted.")
-        elif error is not None:
-            code = error.exit_code if isinstance(error, PolytradesError) else ExitCode.FAILED
-            summary.worsen(code, str(error) or type(error).__name__)
-        run = replace(
-            self._run,
-            finished_at=finished_at,
-            exit_code=int(summary.exit_code),
-            wallets_failed=len(summary.wallets_failed),
-            records_received=summary.counts.received,
-            records_landed=summary.counts.landed,
-            records_rejected=summary.counts.rejected,
-            fills_new=summary.fills_new,
-            message=" ".join(summary.messages) or None,
-        )
-        if error is None:
-            self._warehouse.record_run(run, finished_at)
-            return
-        # The error is what matters; a record that cannot be written must not hide it.
-        with suppress(PolytradesError):
-            self._warehouse.record_run(run, finished_at)
-        if isinstance(error, HeldBack):
-            raise error
 
 
 def _intake(settings: Settings, warehouse: Warehouse, source: str, run_id: str) -> Intake:
@@ -277,6 +165,8 @@ async def _fetch_and_enrich(
         )
     display.progress("Markets and events", 0, 0, "")
     summary.enriched = await enrich(settings, warehouse, spool_dir(settings), summary.run_id, intake.conditions)
+    found = f"{summary.enriched.markets:,} markets, {summary.enriched.events:,} events"
+    display.progress("Markets and events", 1, 1, found)
     for problem in summary.enriched.problems:
         summary.worsen(ExitCode.PARTLY_DONE, f"{problem} The next run asks for them again.")
 

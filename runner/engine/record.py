@@ -1,0 +1,125 @@
+"""The record of one run: what it did, for the person who ran it and for the run history."""
+
+import secrets
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from runner import dbt
+from runner.engine.enrich import Enriched
+from runner.errors import ExitCode, HeldBack, PolytradesError
+from runner.landing.intake import Counts
+from runner.warehouse.protocol import Run, Warehouse
+from runner.windows import utc_now
+
+
+@dataclass
+class Summary:
+    """What a run did. Its fields are the keys of `--json`, except those that `as_json` adds."""
+
+    command: str
+    run_id: str
+    started_at: datetime
+    exit_code: ExitCode = ExitCode.DONE
+    wallets: int = 0
+    wallets_failed: dict[str, str] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)
+    enriched: Enriched = field(default_factory=Enriched)
+    build: dbt.BuildResult | None = None
+    fills_new: int | None = None
+    fills_total: int | None = None
+    duplicate_keys: int | None = None
+    pending_batches: int = 0
+    seconds: float = 0.0
+    messages: list[str] = field(default_factory=list)
+
+    @property
+    def fills_known(self) -> int | None:
+        """Landed records that brought no new fill."""
+        if self.fills_new is None:
+            return None
+        return max(0, self.counts.landed + self.counts.landed_before - self.fills_new)
+
+    def worsen(self, code: ExitCode, message: str) -> None:
+        """Adds a finding; the exit code becomes the one that takes precedence (2, 1, 3, 4, 0)."""
+        order = [ExitCode.USAGE, ExitCode.FAILED, ExitCode.PARTLY_DONE, ExitCode.CHECK_FAILED, ExitCode.DONE]
+        self.exit_code = min(self.exit_code, code, key=order.index)
+        self.messages.append(message)
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary for `--json`."""
+        return {
+            "command": self.command,
+            "run_id": self.run_id,
+            "exit_code": int(self.exit_code),
+            "messages": self.messages,
+            "wallets": self.wallets,
+            "wallets_failed": self.wallets_failed,
+            "records_received": self.counts.received,
+            "records_landed": self.counts.landed,
+            "records_landed_before": self.counts.landed_before,
+            "records_rejected": self.counts.rejected,
+            "rejected_by_reason": self.counts.rejected_by_reason,
+            "fills_new": self.fills_new,
+            "fills_known": self.fills_known,
+            "fills_total": self.fills_total,
+            "duplicate_keys": self.duplicate_keys,
+            "markets_landed": self.enriched.markets,
+            "events_landed": self.enriched.events,
+            "metadata_unknown": self.enriched.unknown,
+            "pending_batches": self.pending_batches,
+            "tests_passed": self.build.tests_passed if self.build else None,
+            "tests_failed": self.build.failed_tests if self.build else {},
+            "models_failed": self.build.failed_nodes if self.build else {},
+            "seconds": round(self.seconds, 3),
+        }
+
+
+class Recorded:
+    """Writes the run's first and last row in state.runs, whatever happens in between."""
+
+    def __init__(self, command: str, warehouse: Warehouse, wallets: int) -> None:
+        started_at = utc_now()
+        run_id = f"{started_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        self._warehouse = warehouse
+        self._summary = Summary(command, run_id, started_at, wallets=wallets)
+        self._began = time.monotonic()
+        self._run = Run(run_id, command, started_at, wallets=wallets)
+
+    def __enter__(self) -> Summary:
+        self._warehouse.record_run(self._run, self._run.started_at)
+        return self._summary
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        summary = self._summary
+        finished_at = utc_now()
+        summary.seconds = time.monotonic() - self._began
+        if isinstance(error, PolytradesError) and error.exit_code is ExitCode.FAILED and summary.counts.batches:
+            # FAILED promises that nothing durable happened.
+            error = HeldBack(f"{error} What had landed before is kept and will be merged by the next run.")
+        if isinstance(error, KeyboardInterrupt):
+            summary.worsen(ExitCode.PARTLY_DONE, "Interrupted.")
+        elif error is not None:
+            code = error.exit_code if isinstance(error, PolytradesError) else ExitCode.FAILED
+            summary.worsen(code, str(error) or type(error).__name__)
+        run = replace(
+            self._run,
+            finished_at=finished_at,
+            exit_code=int(summary.exit_code),
+            wallets_failed=len(summary.wallets_failed),
+            records_received=summary.counts.received,
+            records_landed=summary.counts.landed,
+            records_rejected=summary.counts.rejected,
+            fills_new=summary.fills_new,
+            message=" ".join(summary.messages) or None,
+        )
+        if error is None:
+            self._warehouse.record_run(run, finished_at)
+            return
+        # The error is what matters; a record that cannot be written must not hide it.
+        with suppress(PolytradesError):
+            self._warehouse.record_run(run, finished_at)
+        if isinstance(error, HeldBack):
+            raise error
