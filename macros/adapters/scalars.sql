@@ -18,6 +18,16 @@
 {% macro duckdb__sha256_hex(expression) -%}{{ return("sha256(" ~ expression ~ ")") }}{%- endmacro %}
 {% macro bigquery__sha256_hex(expression) -%}{{ return("to_hex(sha256(" ~ expression ~ "))") }}{%- endmacro %}
 
+{# A fast 64-bit hash of several texts, to find rows that may be equal. Two different rows can share it; never a key.
+   NULL where a text is NULL on BigQuery, a hash of that on DuckDB: treat NULLs apart. #}
+{% macro fingerprint_64(columns) -%}
+    {{ return(adapter.dispatch('fingerprint_64', 'polytrades')(columns)) }}
+{%- endmacro %}
+{% macro duckdb__fingerprint_64(columns) -%}{{ return("hash(" ~ columns | join(', ') ~ ")") }}{%- endmacro %}
+{% macro bigquery__fingerprint_64(columns) -%}
+    {{ return("farm_fingerprint(concat(" ~ columns | join(", '|', ") ~ "))") }}
+{%- endmacro %}
+
 {# A double as text that gives the same bits back (17 significant digits). #}
 {% macro float_text(expression) -%}
     {{ return(adapter.dispatch('float_text', 'polytrades')(expression)) }}

@@ -1,10 +1,20 @@
 -- The whole table, because a merge bounded by days cannot see a second copy on a far day. Reads the three key columns.
+-- Counted are 64-bit fingerprints, which stay small at a hundred million keys; only keys whose fingerprint stands
+-- twice are then compared in full.
 with fills as (
     select
         wallet_address,
         tx_hash,
-        order_hash
+        order_hash,
+        {{ fingerprint_64(['wallet_address', 'tx_hash', 'order_hash']) }} as fingerprint
     from {{ ref('trades') }}
+),
+
+suspects as (
+    select fingerprint
+    from fills
+    group by fingerprint
+    having count(*) > 1
 )
 
 select
@@ -13,6 +23,11 @@ select
     order_hash,
     count(*) as copies
 from fills
+where
+    fingerprint in (select suspects.fingerprint from suspects)
+    or wallet_address is null
+    or tx_hash is null
+    or order_hash is null
 group by wallet_address, tx_hash, order_hash
 having
     count(*) > 1
