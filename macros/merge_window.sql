@@ -3,7 +3,7 @@
   column. Literals, because a warehouse prunes partitions and row groups by constants only; at run time, because
   dbt keeps `config(incremental_predicates=…)` as it was at parse time.
 #}
-{% macro merge_window(relation, column, alias) -%}
+{% macro merge_window(relation, column, alias=none) -%}
     {%- set days = [] -%}
     {#- A temporary relation has no schema and is there; a model may not be built yet (`dbt compile`). -#}
     {%- if execute and (not relation.schema or load_relation(relation) is not none) -%}
@@ -12,7 +12,7 @@
             ~ " where " ~ column ~ " is not null order by day"
         ).columns[0].values() -%}
     {%- endif -%}
-    {{ return(window_predicate(day_ranges(days, var('merge_slack_days')), alias ~ '.' ~ column)) }}
+    {{ return(window_predicate(day_ranges(days, var('merge_slack_days')), (alias ~ '.' if alias else '') ~ column)) }}
 {%- endmacro %}
 
 {# Days as text ('2026-01-26') → disjoint half-open ranges [since, before) that cover each ± `slack` days. #}

@@ -21,6 +21,7 @@ TABLES = (
     "pending_batches",
     "int_trades_batched",
     "int_trades_stored",
+    "int_trades_folded",
     "int_trades_versions",
     "int_trades_deduplicated",
     "int_trade_collisions",

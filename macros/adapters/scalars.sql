@@ -28,6 +28,17 @@
     {{ return("farm_fingerprint(concat(" ~ columns | join(", '|', ") ~ "))") }}
 {%- endmacro %}
 
+{# Aggregate: the value in the row with the greatest order, NULL if it is NULL there. #}
+{% macro value_at_greatest(value, order) -%}
+    {{ return(adapter.dispatch('value_at_greatest', 'polytrades')(value, order)) }}
+{%- endmacro %}
+{% macro duckdb__value_at_greatest(value, order) -%}
+    {{ return("arg_max_null(" ~ value ~ ", " ~ order ~ ")") }}
+{%- endmacro %}
+{% macro bigquery__value_at_greatest(value, order) -%}
+    {{ return("any_value(" ~ value ~ " having max " ~ order ~ ")") }}
+{%- endmacro %}
+
 {# A double as text that gives the same bits back (17 significant digits). #}
 {% macro float_text(expression) -%}
     {{ return(adapter.dispatch('float_text', 'polytrades')(expression)) }}

@@ -17,8 +17,8 @@ found as (
         tx_hash,
         order_hash,
         count(*) as copies
-    from {{ ref('trades') }} as trades
-    where {{ merge_window(ref('int_trades_deduplicated'), 'timestamp', 'trades') }}
+    from {{ ref('trades') }}
+    where {{ merge_window(ref('int_trades_deduplicated'), 'timestamp') }}
     group by wallet_address, tx_hash, order_hash
 )
 

@@ -1,0 +1,140 @@
+{{ config(meta={'built_from_pending_batches': true}) }}
+
+{% set key = 'wallet_address, tx_hash, order_hash' %}
+{% set size_class = key ~ ', token_id, side, shares_raw, usdc_raw' %}
+{% set variant = size_class ~ ', log_index' %}
+{% set same_token = 'wallet_address, tx_hash, token_id, side, shares_raw' %}
+{% set ranked_columns = [
+    'key_quality', 'timestamp', 'price', 'shares_normalized', 'source', 'upstream_version', 'extra_fields', 'content_hash'
+] %}
+{% set record_columns = variant.split(', ') + ranked_columns + token_columns() + position_columns() %}
+
+-- The fold of a batch into what is stored. A fill is told apart by its key and, under one key, by size and position
+-- in the block (its variant). Every choice here is a maximum over a total order of content, so any order of arrival,
+-- any cut into batches and any repeat ends in the same rows.
+with records as (
+    select
+        {{ record_columns | join(',\n        ') }},
+        cast(null as {{ dbt.type_string() }}) as completed_from,
+        cast(null as {{ dbt.type_string() }}) as stored_in
+    from {{ ref('int_trades_batched') }}
+    union all
+    select
+        {{ record_columns | join(',\n        ') }},
+        completed_from,
+        mart as stored_in
+    from {{ ref('int_trades_stored') }}
+),
+
+ranked as (
+    select
+        records.*,
+        {{ record_version(
+            'ranks.source_rank', 'records.upstream_version', 'records.timestamp', 'records.content_hash'
+        ) }} as row_version
+    from records
+    left join {{ ref('source_ranks') }} as ranks
+        on records.source = ranks.source
+),
+
+versioned as (
+    select
+        {% for column in token_columns() + position_columns() %}
+        {{ completed_version(column, 'completed_from', 'row_version') }} as {{ column }}_version,
+        {% endfor %}
+        *
+    from ranked
+),
+
+-- Facts of the token, shared by the records of one token, side and size in a transaction.
+token_facts as (
+    select
+        {% for column in token_columns() %}
+        {{ value_at_greatest(column, column ~ '_version') }} as {{ column }},
+        max({{ column }}_version) as {{ column }}_version,
+        {% endfor %}
+        {{ same_token }}
+    from versioned
+    group by {{ same_token }}
+),
+
+folded as (
+    select
+        {% for column in ranked_columns %}
+        {{ value_at_greatest(column, 'row_version') }} as {{ column }},
+        {% endfor %}
+        {% for column in position_columns() %}
+        {{ value_at_greatest(column, column ~ '_version') }} as {{ column }},
+        max({{ column }}_version) as {{ column }}_version,
+        {% endfor %}
+        max(row_version) as row_version,
+        max(case when stored_in = 'trades' then 1 else 0 end) as copies_in_trades,
+        max(case when stored_in = 'trade_collisions' then 1 else 0 end) as copies_in_collisions,
+        {{ variant }}
+    from versioned
+    group by {{ variant }}
+),
+
+variants as (
+    select
+        *,
+        -- A record that does not say where in the block it stands is the same fill as one that does.
+        log_index is null and count(log_index) over (partition by {{ size_class }}) > 0 as is_absorbed,
+        max(copies_in_trades) over (partition by {{ key }}) = 1 as is_key_in_trades
+    from folded
+)
+
+select
+    -- which fill
+    variants.wallet_address,
+    variants.tx_hash,
+    variants.order_hash,
+    variants.token_id,
+    variants.side,
+    variants.shares_raw,
+    variants.usdc_raw,
+    variants.log_index,
+
+    -- from its best record
+    variants.key_quality,
+    variants.timestamp,
+    variants.price,
+    variants.shares_normalized,
+    variants.source,
+    variants.upstream_version,
+    variants.extra_fields,
+    variants.content_hash,
+    variants.row_version,
+
+    -- from the best record that has them
+    variants.taker,
+    variants.block_number,
+    variants.contract_address,
+    token_facts.condition_id,
+    token_facts.token_label,
+    token_facts.market_slug,
+    token_facts.title,
+    nullif(
+        {% for column in token_columns() + position_columns() %}
+        {% set version = ('token_facts.' if column in token_columns() else 'variants.') ~ column ~ '_version' %}
+        case
+            when {{ version }} <> variants.row_version then '{{ column }}=' || {{ version }} || ';'
+            else ''
+        end{{ ' ||' if not loop.last }}
+        {% endfor %},
+        ''
+    ) as completed_from,
+
+    -- where it stands now
+    variants.is_absorbed,
+    variants.copies_in_trades = 1 as is_in_trades,
+    variants.copies_in_collisions = 1 as is_in_collisions,
+    variants.is_key_in_trades
+from variants
+inner join token_facts
+    on
+        variants.wallet_address = token_facts.wallet_address
+        and variants.tx_hash = token_facts.tx_hash
+        and variants.token_id = token_facts.token_id
+        and variants.side = token_facts.side
+        and variants.shares_raw = token_facts.shares_raw
