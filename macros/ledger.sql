@@ -19,10 +19,26 @@
 {%- endmacro %}
 
 {#
+  Condition on the rows of a mart: true if every model between the frozen list and the mart was built from it in this
+  same invocation, else false. With a subset (`-s trades`, `--exclude int_trades_stored`, `dbt retry`) some of those
+  tables are from an older build, and a merge of such a mix could undo what is newer; so nothing is merged, and the
+  batches stay pending for the next build.
+#}
+{% macro if_built_from_pending_batches() -%}
+    {%- set is_built = not execute or was_built_from_pending_batches() -%}
+    {%- if not is_built and flags.WHICH in ['run', 'build', 'retry'] -%}
+        {%- do log(
+            this.identifier ~ ": nothing is merged, because not all models before it are built in this run. "
+            ~ "Build them together: dbt build -s pending_batches+", info=true
+        ) -%}
+    {%- endif -%}
+    {{ return('true' if is_built else 'false') }}
+{%- endmacro %}
+
+{#
   Post-hook of a mart: writes into the ledger what its merge held, in the transaction of the merge where the
-  warehouse has one. Only this invocation's frozen list counts, and only if every model between the list and the
-  mart was built from it in this same invocation: with a subset (`-s trades`, `dbt retry`) or `--empty` the rows
-  of a batch may be missing, so the batch stays pending and is merged again, which changes nothing.
+  warehouse has one. Only this invocation's frozen list counts, and only if the mart was built from it; with
+  `--empty` the rows are missing, so the batch stays pending.
 #}
 {% macro record_merged_batches() -%}
     {#- Named outside the condition: dbt learns what a model depends on without running it. -#}

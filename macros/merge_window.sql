@@ -1,18 +1,28 @@
 {#
-  The window of a merge: the days of the batch, with slack on both sides, as ranges of literals on the bare
-  column. Literals, because a warehouse prunes partitions and row groups by constants only; at run time, because
-  dbt keeps `config(incremental_predicates=…)` as it was at parse time.
+  The window of a merge: the days of the batch and of what is stored of its transactions, with slack on both sides, as
+  ranges of literals on the bare column. Literals, because a warehouse prunes partitions and row groups by constants
+  only; at run time, because dbt keeps `config(incremental_predicates=…)` as it was at parse time.
 #}
-{% macro merge_window(relation, column, alias=none) -%}
+{% macro merge_window(relations, column, alias=none) -%}
     {%- set days = [] -%}
     {#- A temporary relation has no schema and is there; a model may not be built yet (`dbt compile`). -#}
-    {%- if execute and (not relation.schema or load_relation(relation) is not none) -%}
-        {%- set days = run_query(
+    {%- for relation in relations if execute and (not relation.schema or load_relation(relation) is not none) -%}
+        {%- do days.extend(run_query(
             "select distinct cast(" ~ utc_day(column) ~ " as " ~ dbt.type_string() ~ ") as day from " ~ relation
-            ~ " where " ~ column ~ " is not null order by day"
-        ).columns[0].values() -%}
-    {%- endif -%}
+            ~ " where " ~ column ~ " is not null"
+        ).columns[0].values()) -%}
+    {%- endfor -%}
     {{ return(window_predicate(day_ranges(days, var('merge_slack_days')), (alias ~ '.' if alias else '') ~ column)) }}
+{%- endmacro %}
+
+{# The batch and what is stored of its transactions, as relations: for macros that run where `ref` is not at hand. #}
+{% macro batch_relations(models=['int_trades_batched', 'int_trades_stored']) -%}
+    {%- set relations = [] -%}
+    {%- for model in models if execute -%}
+        {%- set node = graph.nodes['model.polytrades.' ~ model] -%}
+        {%- do relations.append(api.Relation.create(node.database, node.schema, node.alias)) -%}
+    {%- endfor -%}
+    {{ return(relations) }}
 {%- endmacro %}
 
 {# Days as text ('2026-01-26') → disjoint half-open ranges [since, before) that cover each ± `slack` days. #}

@@ -81,8 +81,9 @@ def build(settings: Settings, progress: Progress) -> BuildResult:
         *("--target", settings.target, "--target-path", str(target_path), "--log-path", str(target_path / "logs")),
         *("--log-format", "json", "--log-level", "info", "--no-use-colors"),
     ]
+    inherited = {name: value for name, value in os.environ.items() if name != "POLYTRADES_DOME_API_KEY"}
     environment = {
-        **os.environ,
+        **inherited,
         "POLYTRADES_DUCKDB_PATH": str(settings.duckdb_file),
         "POLYTRADES_TARGET": settings.target,
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",

@@ -47,6 +47,9 @@ RULES = {
 }
 """Every reason for which a record is rejected, with what it means."""
 
+READER_VERSION = 1
+"""Part of a batch's identity. Raise it when `read_order` makes another row of the same record: it then lands anew."""
+
 EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
 MILLISECONDS_ABOVE = 100_000_000_000
 """A timestamp above this is in milliseconds: as seconds it would lie in the year 5138."""

@@ -142,11 +142,11 @@ class Home:
         """Runs the command line as a user does. With `check`, an exit code other than 0 fails the test."""
         return self._run([str(BIN / "polytrades"), *map(str, arguments)], check)
 
-    def dbt(self, *arguments: object, schema: str = "main", check: bool = True) -> Result:
+    def dbt(self, *arguments: object, schema: str = "main", project: Path = ROOT, check: bool = True) -> Result:
         """Runs dbt as an analyst does, with the example profile; `schema` other than main is one of their own."""
         profile = (ROOT / "profiles.example.yml").read_text()
         (self.folder / "profiles.yml").write_text(profile.replace("schema: main", f"schema: {schema}"))
-        places = ["--project-dir", str(ROOT), "--profiles-dir", str(self.folder)]
+        places = ["--project-dir", str(project), "--profiles-dir", str(self.folder)]
         places += ["--log-path", str(self.folder / "logs")]
         return self._run([str(BIN / "dbt"), "--no-use-colors", *map(str, arguments), *places], check)
 

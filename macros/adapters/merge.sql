@@ -3,6 +3,7 @@
   leaves all others to dbt:
 
     day_of     the column whose days bound the search for an older copy (none: the whole mart is searched)
+    days_from  the models whose days these are
     retires    a condition on the source row: the mart's row goes, and no new one comes
     newer_by   the column that orders two versions of a row: an older source row changes nothing
     changed_by the one column that tells whether a row differs (none: all of them)
@@ -14,7 +15,7 @@
     {%- set keys = [unique_key] if unique_key is string else unique_key -%}
     {%- set conditions = [] -%}
     {%- if merge.get('day_of') -%}
-        {%- do conditions.append(merge_window(source, merge.day_of, 'DBT_INTERNAL_DEST')) -%}
+        {%- do conditions.append(merge_window(batch_relations(merge.days_from), merge.day_of, 'DBT_INTERNAL_DEST')) -%}
     {%- endif -%}
     {%- for key in keys -%}
         {%- do conditions.append('DBT_INTERNAL_DEST.' ~ key ~ ' = DBT_INTERNAL_SOURCE.' ~ key) -%}

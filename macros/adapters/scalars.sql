@@ -1,14 +1,19 @@
 {# Expressions that the warehouses spell differently. Both forms stand together, so that one sees what differs. #}
 
+{# 0x and 40 lower-case hexadecimal digits; NULL is none. #}
+{% macro looks_like_address(expression) -%}
+    {{ return(adapter.dispatch('looks_like_hex', 'polytrades')(expression, 40)) }}
+{%- endmacro %}
+
 {# 0x and 64 lower-case hexadecimal digits; NULL is none. #}
 {% macro looks_like_hash(expression) -%}
-    {{ return(adapter.dispatch('looks_like_hash', 'polytrades')(expression)) }}
+    {{ return(adapter.dispatch('looks_like_hex', 'polytrades')(expression, 64)) }}
 {%- endmacro %}
-{% macro duckdb__looks_like_hash(expression) -%}
-    {{ return("coalesce(regexp_matches(" ~ expression ~ ", '^0x[0-9a-f]{64}$'), false)") }}
+{% macro duckdb__looks_like_hex(expression, digits) -%}
+    {{ return("coalesce(regexp_matches(" ~ expression ~ ", '^0x[0-9a-f]{" ~ digits ~ "}$'), false)") }}
 {%- endmacro %}
-{% macro bigquery__looks_like_hash(expression) -%}
-    {{ return("coalesce(regexp_contains(" ~ expression ~ ", r'^0x[0-9a-f]{64}$'), false)") }}
+{% macro bigquery__looks_like_hex(expression, digits) -%}
+    {{ return("coalesce(regexp_contains(" ~ expression ~ ", r'^0x[0-9a-f]{" ~ digits ~ "}$'), false)") }}
 {%- endmacro %}
 
 {# SHA-256 of a text as 64 hexadecimal digits. #}

@@ -19,6 +19,6 @@ inner join touched
     on
         stored.wallet_address = touched.wallet_address
         and stored.tx_hash = touched.tx_hash
-where {{ merge_window(ref('int_trades_batched'), 'timestamp', 'stored') if production_relation(mart) else 'false' }}
+where {{ merge_window([ref('int_trades_batched')], 'timestamp', 'stored') if production_relation(mart) else 'false' }}
 {{ 'union all' if not loop.last }}
 {% endfor %}

@@ -27,6 +27,7 @@ select
     content_hash,
     row_version
 from {{ ref('int_events_latest') }}
+where {{ if_built_from_pending_batches() }}
 
 {% else %}
 

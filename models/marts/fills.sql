@@ -7,33 +7,26 @@
     'content_hash', 'completed_from'
 ] %}
 
-with trades as (
-    select * from {{ ref('trades') }}
-),
-
--- While a fill moves from one table to the other it stands in both.
-collisions as (
-    select beside.*
-    from {{ ref('trade_collisions') }} as beside
-    left join trades
-        on
-            beside.wallet_address = trades.wallet_address
-            and beside.tx_hash = trades.tx_hash
-            and beside.order_hash = trades.order_hash
-            and beside.token_id = trades.token_id
-            and beside.side = trades.side
-            and beside.shares_raw = trades.shares_raw
-            and beside.usdc_raw = trades.usdc_raw
-            and beside.log_index is not distinct from trades.log_index
-    where trades.order_hash is null
-)
-
 select
     {{ columns | join(',\n    ') }},
     false as is_collision
-from trades
+from {{ ref('trades') }}
 union all
 select
     {{ columns | join(',\n    ') }},
     true as is_collision
-from collisions
+from {{ ref('trade_collisions') }} as beside
+-- While a fill moves from one table to the other it stands in both.
+where not exists (
+    select 1
+    from {{ ref('trades') }} as trades
+    where
+        trades.wallet_address = beside.wallet_address
+        and trades.tx_hash = beside.tx_hash
+        and trades.order_hash = beside.order_hash
+        and trades.token_id = beside.token_id
+        and trades.side = beside.side
+        and trades.shares_raw = beside.shares_raw
+        and trades.usdc_raw = beside.usdc_raw
+        and trades.log_index is not distinct from beside.log_index
+)

@@ -42,6 +42,7 @@ select
     content_hash,
     row_version
 from {{ ref('int_markets_latest') }}
+where {{ if_built_from_pending_batches() }}
 
 {% else %}
 

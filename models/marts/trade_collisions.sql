@@ -5,7 +5,10 @@
     on_schema_change='append_new_columns',
     full_refresh=false,
     post_hook='{{ record_merged_batches() }}',
-    meta={'built_from_pending_batches': true, 'merge': {'day_of': 'timestamp'}}
+    meta={
+        'built_from_pending_batches': true,
+        'merge': {'day_of': 'timestamp', 'days_from': ['int_trades_batched', 'int_trades_stored']},
+    }
 ) }}
 
 -- What `trades` takes over from here goes with the merge of `trades`, not before it (settle_collisions).
@@ -41,7 +44,9 @@ select
     completed_from,
     collision_id
 from {{ ref('int_trade_collisions') }}
-where key_quality <> 'retired'
+where
+    key_quality <> 'retired'
+    and {{ if_built_from_pending_batches() }}
 
 {% else %}
 

@@ -101,6 +101,7 @@ select
 from folded
 left join followed
     on folded.wallet_address = followed.wallet_address
+where {{ if_built_from_pending_batches() }}
 
 {% else %}
 

@@ -5,16 +5,17 @@
     on_schema_change='append_new_columns',
     full_refresh=false,
     post_hook=['{{ settle_collisions() }}', '{{ record_merged_batches() }}'],
-    meta={'merge': {'day_of': 'timestamp', 'retires': "key_quality = 'retired'"}}
+    meta={'merge': {
+        'day_of': 'timestamp',
+        'days_from': ['int_trades_batched', 'int_trades_stored'],
+        'retires': "key_quality = 'retired'",
+    }}
 ) }}
 
 {% if is_production() %}
 
--- A row that loses its place here must stand in trade_collisions first, else it would be nowhere.
-with unsettled_keys as (
-    {{ unsettled_keys() }}
-)
-
+-- A fill that loses its place here stands in trade_collisions first; the way back is settle_collisions.
+-- depends_on: {{ ref('trade_collisions') }}
 select
     winners.id,
     winners.condition_id,
@@ -43,13 +44,8 @@ select
     winners.content_hash,
     winners.completed_from
 from {{ ref('int_trades_deduplicated') }} as winners
-left join unsettled_keys
-    on
-        winners.wallet_address = unsettled_keys.wallet_address
-        and winners.tx_hash = unsettled_keys.tx_hash
-        and winners.order_hash = unsettled_keys.order_hash
 where
-    unsettled_keys.order_hash is null
+    {{ if_built_from_pending_batches() }}
     {% if not is_incremental() -%}
     and winners.key_quality <> 'retired'
     {%- endif %}

@@ -18,7 +18,7 @@ found as (
         order_hash,
         count(*) as copies
     from {{ ref('trades') }}
-    where {{ merge_window(ref('int_trades_deduplicated'), 'timestamp') }}
+    where {{ merge_window([ref('int_trades_batched'), ref('int_trades_stored')], 'timestamp') }}
     group by wallet_address, tx_hash, order_hash
 )
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from runner.errors import PolytradesError, Unavailable, UpstreamError
+from runner.errors import Unavailable, UpstreamError
 from runner.landing.intake import Intake
 from runner.sources import dome
 from runner.sources.http import Http
@@ -12,7 +12,7 @@ from runner.warehouse.protocol import Checkpoint
 from runner.windows import Window
 
 _GIVE_UP_AFTER = 10
-"""Wallets that fail before any has succeeded, or in a row because nothing answers: the upstream is the trouble."""
+"""Wallets in a row that get no answer: then the upstream is the trouble, not the wallets."""
 
 Progress = Callable[[int, int, int], None]
 """Called with wallets done, wallets in all, records received."""
@@ -49,7 +49,7 @@ async def fetch_fills(
     Raises:
         UsageError: the key is refused or the address is wrong. What has come in until then is landed first.
     """
-    queue: asyncio.Queue[_Page | _Done | PolytradesError] = asyncio.Queue(maxsize=in_flight)
+    queue: asyncio.Queue[_Page | _Done | Exception] = asyncio.Queue(maxsize=in_flight)
     waiting = iter(tasks)
 
     async def work() -> None:
@@ -60,7 +60,7 @@ async def fetch_fills(
                 await queue.put(_Done(task))
             except UpstreamError as error:
                 await queue.put(_Done(task, error))
-            except PolytradesError as error:
+            except Exception as error:
                 await queue.put(error)
                 return
 
@@ -71,7 +71,7 @@ async def fetch_fills(
     try:
         while done < len(tasks):
             item = await queue.get()
-            if isinstance(item, PolytradesError):
+            if isinstance(item, Exception):
                 raise item
             if isinstance(item, _Page):
                 await _finished_in_thread(intake.add, item.records, item.wallet, item.wallet)
@@ -83,10 +83,10 @@ async def fetch_fills(
                     finished.add(item.task.wallet)
                 else:
                     failures[item.task.wallet] = str(item.error)
-                if max(unanswered, 0 if finished else done) >= _GIVE_UP_AFTER:
+                if unanswered >= _GIVE_UP_AFTER:
                     for task in tasks:
                         if task.wallet not in finished:
-                            failures.setdefault(task.wallet, "Not asked, because too many others failed.")
+                            failures.setdefault(task.wallet, "Not asked, because nothing answered for too many others.")
                     break
             progress(done, len(tasks), intake.counts.received)
     finally:

@@ -1,6 +1,7 @@
 """One run: `sync` fetches, lands, enriches and builds; `import` lands files and builds. Both record themselves."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -113,26 +114,43 @@ def import_files(settings: Settings, warehouse: Warehouse, paths: Sequence[Path]
     with Recorded("import", warehouse, wallets=0) as summary:
         intake = _intake(settings, warehouse, files.SOURCE, summary.run_id)
         summary.counts = intake.counts
-        read_files(intake, paths, display)
+        for problem in read_files(intake, paths, display):
+            summary.worsen(ExitCode.PARTLY_DONE, f"{problem} The other files were imported.")
         intake.flush()
         _build(settings, warehouse, summary, display)
     return summary
 
 
-def read_files(intake: Intake, paths: Sequence[Path], display: Display) -> None:
-    """Hands every record of the files to the intake."""
+def read_files(intake: Intake, paths: Sequence[Path], display: Display) -> list[str]:
+    """Hands every record of the files to the intake; gives what is wrong with files that cannot be read as a whole.
+
+    Raises:
+        UsageError: there was no record in any of them, and one cannot be read.
+    """
+    problems: list[UsageError] = []
     for number, path in enumerate(paths, start=1):
-        for record in files.records(path):
-            intake.add([record.raw], None, f"{path.name}, {record.place}")
+        try:
+            for record in files.records(path):
+                intake.add([record.raw], None, f"{path.name}, {record.place}")
+        except UsageError as error:
+            problems.append(error)
         display.progress("Reading", number, len(paths), path.name)
+    if problems and not intake.counts.received:
+        raise problems[0]
+    return [str(problem) for problem in problems]
 
 
 def _intake(settings: Settings, warehouse: Warehouse, source: str, run_id: str) -> Intake:
-    return Intake(warehouse, source, spool_dir(settings), run_id, settings.batch_rows)
+    spool = spool_dir(settings)
+    # What a killed run left never landed and is asked for again. After a day, because another run may be at work.
+    for file in spool.glob("*"):
+        if time.time() - file.stat().st_mtime > 86_400:
+            file.unlink(missing_ok=True)
+    return Intake(warehouse, source, spool, run_id, settings.batch_rows)
 
 
 def spool_dir(settings: Settings) -> Path:
-    """Where batches wait to be loaded, beside the DuckDB file. Empty between runs; safe to delete then."""
+    """Where batches wait to be loaded, beside the DuckDB file. Nothing between runs is needed; safe to delete then."""
     return settings.duckdb_file.with_name(settings.duckdb_file.name + ".spool")
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from runner import project
+from runner.records import READER_VERSION
 from runner.warehouse.protocol import Batch
 
 _ARROW = {
@@ -34,7 +35,7 @@ class BatchBuilder:
         self._source = source
         self._spool = spool
         self._rows: list[tuple[Any, ...]] = []
-        self._identity = hashlib.sha256(f"{landing_table}\0{source}\0".encode())
+        self._identity = hashlib.sha256(f"{READER_VERSION}\0{landing_table}\0{source}\0".encode())
 
     def __len__(self) -> int:
         return len(self._rows)

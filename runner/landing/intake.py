@@ -58,7 +58,7 @@ class Intake:
             if row.condition_id:
                 self.conditions.add(row.condition_id)
             self._builder.add(row, raw + b"\0" + row.wallet_address.encode())
-        if len(self._builder) >= self._batch_rows:
+        if len(self._builder) + len(self._rejections) >= self._batch_rows:
             self.flush()
 
     def reject(self, raw: bytes, rule: BrokenRule, origin: str) -> None:

@@ -15,8 +15,8 @@ from runner.windows import Window
 
 SOURCE = "dome"
 _ORDERS = "/polymarket/orders"
-_IDS_PER_REQUEST = 50
-"""The API takes 100; a request line of 50 ids of 66 characters stays below the 8 kB that servers accept."""
+_MARKETS = "/polymarket/markets"
+_EVENTS = "/polymarket/events"
 
 
 class _Pagination(msgspec.Struct):
@@ -94,9 +94,9 @@ async def order_pages(http: Http, wallet: str, window: Window, page_size: int) -
         if not page.orders:
             raise UpstreamError(f"{http.name} gave an empty page of wallet {wallet} and says that there is more.")
         previous = page.orders
+        offset += len(page.orders)
         key = page.pagination.pagination_key
         if key is None:
-            offset += len(page.orders)
             position = [("offset", str(offset))]
             continue
         if key in seen_keys:
@@ -106,15 +106,11 @@ async def order_pages(http: Http, wallet: str, window: Window, page_size: int) -
 
 
 async def markets(http: Http, condition_ids: Sequence[str]) -> dict[str, bytes]:
-    """Condition id (lower case) → market record as received; ids that the API does not have are left out."""
+    """Condition id (lower case) → market record as received; at most 50 ids, those that are not there are left out."""
+    query = [("condition_id", condition_id) for condition_id in condition_ids] + [("limit", "100")]
     found = {}
-    for start in range(0, len(condition_ids), _IDS_PER_REQUEST):
-        chunk = condition_ids[start : start + _IDS_PER_REQUEST]
-        query = [("condition_id", condition_id) for condition_id in chunk] + [("limit", "100")]
-        body = await http.get("/polymarket/markets", query)
-        for raw in decoded(body, _MarketsPage, http, "/polymarket/markets").markets:
-            market = decoded(bytes(raw), _Condition, http, "/polymarket/markets")
-            found[market.condition_id.lower()] = bytes(raw)
+    for raw in decoded(await http.get(_MARKETS, query), _MarketsPage, http, _MARKETS).markets:
+        found[decoded(bytes(raw), _Condition, http, _MARKETS).condition_id.lower()] = bytes(raw)
     return found
 
 
@@ -122,7 +118,7 @@ async def events(http: Http, slugs: Sequence[str]) -> dict[str, bytes]:
     """Event slug → event record as received. The API takes one slug a request."""
     found = {}
     for slug in slugs:
-        body = await http.get("/polymarket/events", [("event_slug", slug), ("limit", "10")])
-        for raw in decoded(body, _EventsPage, http, "/polymarket/events").events:
-            found[decoded(bytes(raw), _Event, http, "/polymarket/events").event_slug] = bytes(raw)
+        query = [("event_slug", slug), ("limit", "10")]
+        for raw in decoded(await http.get(_EVENTS, query), _EventsPage, http, _EVENTS).events:
+            found[decoded(bytes(raw), _Event, http, _EVENTS).event_slug] = bytes(raw)
     return found

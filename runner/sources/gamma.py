@@ -12,8 +12,6 @@ from runner.settings import Settings
 from runner.sources.http import Http, decoded
 
 SOURCE = "gamma"
-_IDS_PER_REQUEST = 50
-"""Below both the cap of 100 records and the 8 kB of a request line."""
 
 
 class _Market(msgspec.Struct, rename="camel"):
@@ -38,7 +36,7 @@ def client(settings: Settings) -> Http:
 
 
 async def markets(http: Http, condition_ids: Sequence[str]) -> dict[str, bytes]:
-    """Condition id (lower case) → market record as received; ids that Gamma does not have are left out."""
+    """Condition id (lower case) → market record as received; at most 50 ids, those that are not there are left out."""
 
     def name_of(raw: bytes) -> str:
         return decoded(raw, _Market, http, "/markets").condition_id.lower()
@@ -47,7 +45,7 @@ async def markets(http: Http, condition_ids: Sequence[str]) -> dict[str, bytes]:
 
 
 async def events(http: Http, slugs: Sequence[str]) -> dict[str, bytes]:
-    """Event slug → event record as received; slugs that Gamma does not have are left out."""
+    """Event slug → event record as received; at most 50 slugs, those that are not there are left out."""
 
     def name_of(raw: bytes) -> str:
         return decoded(raw, _Event, http, "/events").slug
@@ -60,10 +58,9 @@ async def _looked_up(
 ) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for closed in ("false", "true"):
-        missing = [name for name in names if name not in found]
-        for start in range(0, len(missing), _IDS_PER_REQUEST):
-            query = [(parameter, name) for name in missing[start : start + _IDS_PER_REQUEST]]
-            body = await http.get(path, [*query, ("closed", closed), ("limit", "100")])
+        missing = [(parameter, name) for name in names if name not in found]
+        if missing:
+            body = await http.get(path, [*missing, ("closed", closed), ("limit", "100")])
             for raw in decoded(body, list[msgspec.Raw], http, path):
                 found[name_of(bytes(raw))] = bytes(raw)
     return found

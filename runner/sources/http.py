@@ -65,6 +65,7 @@ class Http:
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, _LONGEST_CONNECT))
         self._attempts = attempts
         self._session: aiohttp.ClientSession | None = None
+        self._answered: set[str] = set()
         self.requests = 0
 
     async def __aenter__(self) -> Self:
@@ -116,7 +117,9 @@ class Http:
                 f"{self._setting} and the network, then run the same command again."
             ) from None
         if status == 200:
-            return self._json(body, path)
+            answer = self._json(body, path)
+            self._answered.add(path)
+            return answer
         self._refuse(status, body, headers.get("Retry-After"), path)
         raise AssertionError("_refuse raises")
 
@@ -168,6 +171,8 @@ class Http:
             raise KeyRefused(
                 f"{self.name} at {self.base_url} refused the request ({status}: {said}). {self._key_settings}"
             )
+        if status == 404 and path in self._answered:
+            raise UpstreamError(f"{self.name} answered {path} with 404 ({said}), though it has answered there before.")
         if status == 404:
             raise UsageError(
                 f"{self.name} has no {path} at {self.base_url} (404). Check {self._setting}: it is the address up to "
@@ -198,7 +203,7 @@ def decoded(body: bytes, shape: type[Shape], http: Http, what: str) -> Shape:
     """
     try:
         return msgspec.json.decode(body, type=shape)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UpstreamError(
             f"{http.name} at {http.base_url} answered {what} in a shape that was not expected ({error}): "
             f"{_said(body[:500])}"
@@ -211,6 +216,9 @@ def _is_whole(body: bytes) -> bool:
         msgspec.json.decode(body, type=msgspec.Raw)
     except msgspec.DecodeError:
         return False
+    except RecursionError:
+        # Nested beyond reading: another attempt would not change it, and `decoded` says so.
+        return True
     return True
 
 
@@ -245,6 +253,6 @@ def _said(body: bytes) -> str:
         answer: Any = msgspec.json.decode(body)
         parts = [str(answer[name]) for name in ("error", "message") if answer.get(name)]
         text = ": ".join(parts) or body.decode("utf-8", "replace")
-    except (msgspec.DecodeError, UnicodeDecodeError, AttributeError, TypeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AttributeError, TypeError):
         text = body.decode("utf-8", "replace")
     return log.redacted("".join(c for c in text if c.isprintable()))[:200] or "no reason given"

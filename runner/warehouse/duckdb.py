@@ -4,11 +4,13 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from runner import project
 from runner.errors import Failed, HeldBack
@@ -138,7 +140,9 @@ class DuckDBWarehouse:
                     f"delete from {table} where followed_until is not null and list_contains(?, wallet_address)",
                     [[row[0] for row in rows]],
                 )
-                connection.executemany(f"insert into {table} values (?, ?, null, ?)", rows)
+                connection.executemany(
+                    f"insert into {table} (wallet_address, followed_from, origin) values (?, ?, ?)", rows
+                )
 
     def checkpoints(self, source: str) -> dict[str, datetime]:
         """See Warehouse."""
@@ -171,7 +175,9 @@ class DuckDBWarehouse:
                     [str(batch.file)],
                 )
                 connection.execute(
-                    f"insert into {self._landing}.batches values (?, ?, ?, ?, ?, ?, ?)",
+                    f"insert into {self._landing}.batches "
+                    "(batch_id, landing_table, source, row_count, run_id, landed_at, landed_on) "
+                    "values (?, ?, ?, ?, ?, ?, ?)",
                     [
                         batch.batch_id,
                         batch.landing_table,
@@ -185,7 +191,8 @@ class DuckDBWarehouse:
             self._reject(connection, rejections, run_id, at)
             if checkpoints:
                 connection.executemany(
-                    f"insert into {self._state}.checkpoints values (?, ?, ?, ?, ?)",
+                    f"insert into {self._state}.checkpoints "
+                    "(source, wallet_address, fetched_until, run_id, recorded_at) values (?, ?, ?, ?, ?)",
                     [(row.source, row.wallet_address, row.fetched_until, run_id, at) for row in checkpoints],
                 )
         return is_new
@@ -201,16 +208,19 @@ class DuckDBWarehouse:
         self, connection: duckdb.DuckDBPyConnection, rejections: Sequence[Rejection], run_id: str, at: datetime
     ) -> None:
         """Adds the rejections that are not there yet: the overlap sends the same bad record every night."""
-        for row in rejections:
-            values = [row.record_hash, row.reason, row.detail, row.record, row.origin, row.source, run_id, at]
-            connection.execute(
-                f"insert into {self._landing}.rejected_records "
-                "select * from (values (?, ?, ?, ?, ?, ?, ?, ?)) as rejected (record_hash, reason, detail, record, "
-                "origin, source, run_id, landed_at) "
-                f"where not exists (from {self._landing}.rejected_records as known where "
-                "known.record_hash = rejected.record_hash and known.reason = rejected.reason)",
-                values,
-            )
+        if not rejections:
+            return
+        incoming = pa.Table.from_pylist([asdict(row) for row in rejections])
+        connection.register("incoming_rejections", incoming)
+        connection.execute(
+            f"insert into {self._landing}.rejected_records by name "
+            "select distinct on (record_hash, reason) *, ? as run_id, ?::timestamptz as landed_at "
+            "from incoming_rejections as incoming "
+            f"where not exists (from {self._landing}.rejected_records as known "
+            "where known.record_hash = incoming.record_hash and known.reason = incoming.reason)",
+            [run_id, at],
+        )
+        connection.unregister("incoming_rejections")
 
     def conditions_to_fetch(self, seen: Iterable[str]) -> list[str]:
         """See Warehouse."""
@@ -244,8 +254,9 @@ class DuckDBWarehouse:
             if self._exists(connection, "events"):
                 known.append(f"select event_slug from {self._marts}.events")
             rows = connection.execute(
-                f"select distinct event_slug from ({' union all '.join(slugs)}) "
-                f"where event_slug is not null and event_slug not in ({' union all '.join(known)}) order by event_slug"
+                f"select distinct event_slug from ({' union all '.join(slugs)}) as slugs "
+                f"where event_slug is not null and not exists (from ({' union all '.join(known)}) as known "
+                "where known.event_slug = slugs.event_slug) order by event_slug"
             ).fetchall()
         return [row[0] for row in rows]
 

@@ -64,3 +64,14 @@ def test_the_whole_table_test_sees_what_the_window_cannot(tmp_path: Path) -> Non
     home.land(order(timestamp=first + 10 * 86_400))
     failed = home.dbt("build", "--exclude", "test_type:unit", check=False)
     assert "FAIL 1 trades_has_no_duplicate_keys" in failed.stdout
+
+
+def test_a_fill_that_comes_on_two_later_days_at_once_still_meets_its_stored_copy(tmp_path: Path) -> None:
+    """The winner is two days away from what is stored; the record between has brought both into one fold."""
+    home = Home(tmp_path)
+    first = int(datetime(2026, 1, 10, 12, tzinfo=UTC).timestamp())
+    home.land(order(timestamp=first))
+    home.dbt("build", "--exclude", "test_type:unit")
+    home.land(order(timestamp=first + 86_400), order(timestamp=first + 2 * 86_400))
+    home.dbt("build", "--exclude", "test_type:unit")
+    assert home.query("select timestamp from trades") == [(datetime(2026, 1, 12, 12, tzinfo=UTC),)]

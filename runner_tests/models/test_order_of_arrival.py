@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
-from runner_tests.compiled import Compiled, Record
+from runner_tests.compiled import MERGES, Compiled, Record
 
 EXCHANGE = "0x4bfb41d5b3570defd03c39a9a4d8de6bd8b8982e"
 
@@ -37,9 +37,13 @@ records = st.builds(
 )
 
 
+Step = tuple[list[Record], tuple[str, ...]]
+"""A batch, and the marts that are merged before the build is cut; all of them: it is not."""
+
+
 @st.composite
-def histories(draw: st.DrawFn) -> tuple[list[Record], list[list[Record]]]:
-    """Records, and a history that brings each of them at least once, in any order, in any batches."""
+def histories(draw: st.DrawFn) -> tuple[list[Record], list[Step]]:
+    """Records, and a history that brings each of them at least once, in any order, in any batches, with builds cut."""
     known = draw(st.lists(records, min_size=1, max_size=7))
     repeated = known + draw(st.lists(st.sampled_from(known), max_size=5))
     arrival = draw(st.permutations(repeated))
@@ -48,7 +52,8 @@ def histories(draw: st.DrawFn) -> tuple[list[Record], list[list[Record]]]:
         if batches[-1] and draw(st.booleans()):
             batches.append([])
         batches[-1].append(record)
-    return known, batches
+    cuts = st.sampled_from([MERGES, MERGES, MERGES[:1], MERGES[2:], ()])
+    return known, [(batch, draw(cuts)) for batch in batches]
 
 
 @settings(
@@ -60,9 +65,9 @@ def histories(draw: st.DrawFn) -> tuple[list[Record], list[list[Record]]]:
 )
 @given(history=histories())
 def test_any_history_of_the_same_records_ends_in_the_same_tables(
-    either_policy: Compiled, history: tuple[list[Record], list[list[Record]]]
+    either_policy: Compiled, history: tuple[list[Record], list[Step]]
 ) -> None:
-    known, batches = history
+    known, steps = history
     project = either_policy
     project.empty()
     project.land(known)
@@ -70,10 +75,11 @@ def test_any_history_of_the_same_records_ends_in_the_same_tables(
     at_once = project.state()
 
     project.empty()
-    for batch in batches:
+    for batch, marts in steps:
         project.land(batch)
-        written = project.build()
+        written = project.build(marts)
         note(f"{len(batch)} records, wrote {written}")
+    project.build()
     assert project.state() == at_once
 
     # The invariants of every end state.

@@ -109,17 +109,6 @@ def test_a_fill_under_a_taken_key_stands_beside_it_and_nothing_is_overwritten(pr
     assert sum(row["shares_raw"] for row in project.rows("fills")) == 6_000_000
 
 
-def test_a_displaced_fill_is_not_lost_when_only_trades_is_merged(project: Compiled) -> None:
-    """`dbt build --exclude trade_collisions`: the winner waits until the other has its place."""
-    project.land([Record(shares_raw=1_000_000)])
-    project.build()
-    project.land([Record(shares_raw=5_000_000, source="polygon")])
-    project.build(marts=["trades"])
-    assert [row["shares_raw"] for row in project.rows("fills")] == [1_000_000]
-    project.build()
-    assert sorted(row["shares_raw"] for row in project.rows("fills")) == [1_000_000, 5_000_000]
-
-
 def test_a_fill_that_takes_over_its_key_is_never_nowhere(built_collapse: Compiled) -> None:
     """Two fills share a collapsed key; one gets its real hash, the other takes the key. A build cut in between."""
     project = built_collapse
