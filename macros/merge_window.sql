@@ -16,9 +16,9 @@
 {%- endmacro %}
 
 {# The batch and what is stored of its transactions, as relations: for macros that run where `ref` is not at hand. #}
-{% macro batch_relations(models=['int_trades_batched', 'int_trades_stored']) -%}
+{% macro batch_relations(models=none) -%}
     {%- set relations = [] -%}
-    {%- for model in models if execute -%}
+    {%- for model in models or ['int_trades_batched', 'int_trades_stored'] if execute -%}
         {%- set node = graph.nodes['model.polytrades.' ~ model] -%}
         {%- do relations.append(api.Relation.create(node.database, node.schema, node.alias)) -%}
     {%- endfor -%}

@@ -6,11 +6,15 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import duckdb
 import pytest
@@ -85,6 +89,41 @@ def stop(running: Running) -> None:
     """End a simulator for good."""
     running.process.terminate()
     running.process.communicate(timeout=30)
+
+
+HttpAnswer = tuple[int, dict[str, str], bytes]
+"""Status, headers and body."""
+
+
+@contextmanager
+def server(answer: Callable[[str, dict[str, str]], HttpAnswer]) -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """Serve `answer(path, query)`; gives the base URL and the queries (with the headers) that came."""
+    asked: list[dict[str, str]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            parts = urlsplit(self.path)
+            query = dict(parse_qsl(parts.query))
+            asked.append(query | {f"header {name.lower()}": value for name, value in self.headers.items()})
+            status, headers, body = answer(parts.path, query)
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.server_port}", asked
+        finally:
+            listening.shutdown()
+            thread.join()
 
 
 @dataclass

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 import pytest
@@ -22,10 +18,9 @@ from runner.settings import load as load_settings
 from runner.sources import dome, gamma
 from runner.sources.http import Http
 from runner.windows import Window
-from runner_tests.support import UNTIL, Running, launch, stop
+from runner_tests.support import UNTIL, HttpAnswer, Running, launch, server, stop
 
 Result = TypeVar("Result")
-Answer = tuple[int, dict[str, str], bytes]
 EVER = Window(None, datetime(2026, 1, 31, tzinfo=UTC) + timedelta(seconds=1))
 ORDERS = "/polymarket/orders"
 
@@ -47,37 +42,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, d
         fills.setdefault(json.loads(line)["user"], []).append(line)
     yield running, fills
     stop(running)
-
-
-@contextmanager
-def server(answer: Callable[[str, dict[str, str]], Answer]) -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """Serve `answer(path, query)`; gives the base URL and the queries (with the headers) that came."""
-    asked: list[dict[str, str]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            parts = urlsplit(self.path)
-            query = dict(parse_qsl(parts.query))
-            asked.append(query | {f"header {name.lower()}": value for name, value in self.headers.items()})
-            status, headers, body = answer(parts.path, query)
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listening.server_port}", asked
-        finally:
-            listening.shutdown()
-            thread.join()
 
 
 def ask(
@@ -106,7 +70,7 @@ def requests(running: Running, path: str = ORDERS) -> dict[str, int]:
     return counted
 
 
-def page(*orders: dict[str, Any], **pagination: Any) -> Answer:
+def page(*orders: dict[str, Any], **pagination: Any) -> HttpAnswer:
     body = {"orders": orders, "pagination": {"has_more": False} | pagination}
     return 200, {"Content-Type": "application/json"}, json.dumps(body).encode()
 
@@ -142,7 +106,7 @@ def test_a_wallet_without_fills_is_one_empty_page(world: tuple[Running, dict[str
 def test_without_cursors_the_offset_is_walked_to_the_end() -> None:
     records = [{"n": n} for n in range(25)]
 
-    def answer(path: str, query: dict[str, str]) -> Answer:
+    def answer(path: str, query: dict[str, str]) -> HttpAnswer:
         offset, limit = int(query.get("offset", 0)), int(query["limit"])
         return page(*records[offset : offset + limit], has_more=offset + limit < len(records), offset=offset)
 
@@ -156,7 +120,7 @@ def test_a_short_page_that_promises_more_is_not_the_end() -> None:
     """A server may cap the limit without a word: the offset follows what came, not what was asked for."""
     records = [{"n": n} for n in range(7)]
 
-    def answer(path: str, query: dict[str, str]) -> Answer:
+    def answer(path: str, query: dict[str, str]) -> HttpAnswer:
         offset = int(query.get("offset", 0))
         return page(*records[offset : offset + 3], has_more=offset + 3 < len(records))
 
@@ -168,7 +132,7 @@ def test_a_short_page_that_promises_more_is_not_the_end() -> None:
 def test_an_offset_that_is_too_large_is_not_a_matter_of_the_key() -> None:
     refused = {"error": "Offset deprecated", "message": "Offsets greater than 10,000 are no longer supported."}
 
-    def answer(path: str, query: dict[str, str]) -> Answer:
+    def answer(path: str, query: dict[str, str]) -> HttpAnswer:
         if "offset" in query:
             return 401, {}, json.dumps(refused).encode()
         return page({"n": 1}, has_more=True)
@@ -205,7 +169,7 @@ def wallets_of(running: Running) -> list[str]:
 def test_a_cursor_that_repeats_is_an_error() -> None:
     numbers = iter(range(100))
 
-    def answer(path: str, query: dict[str, str]) -> Answer:
+    def answer(path: str, query: dict[str, str]) -> HttpAnswer:
         return page({"n": next(numbers)}, has_more=True, pagination_key="same")
 
     with server(answer) as (url, asked), pytest.raises(UpstreamError, match="same cursor for wallet 0x1 twice"):
@@ -434,17 +398,6 @@ def test_gamma_finds_open_and_closed_markets_and_leaves_out_what_nobody_has(
     for condition, raw in found.items():
         assert json.loads(raw)["conditionId"].lower() == condition
         assert bool(json.loads(raw)["closed"]) == markets[condition]
-
-
-def test_more_ids_than_fit_into_one_request_are_asked_for_in_several() -> None:
-    def answer(path: str, query: dict[str, str]) -> Answer:
-        return 200, {}, b"[]"
-
-    ids = [f"0x{number:064x}" for number in range(120)]
-    with server(answer) as (url, asked):
-        assert ask(url, lambda http: gamma.markets(http, ids), gamma.client) == {}
-        assert ask(url, lambda http: gamma.markets(http, []), gamma.client) == {}
-    assert [query["closed"] for query in asked] == ["false"] * 3 + ["true"] * 3
 
 
 def test_gamma_finds_events_by_slug(world: tuple[Running, dict[str, list[bytes]]]) -> None:

@@ -57,7 +57,7 @@ def histories(draw: st.DrawFn) -> tuple[list[Record], list[Step]]:
 
 
 @settings(
-    max_examples=int(os.environ.get("POLYTRADES_EXAMPLES", "60")),
+    max_examples=int(os.environ.get("POLYTRADES_EXAMPLES", "40")),
     deadline=None,
     # Making a failing history smaller takes minutes: it is done on demand.
     phases=[*Phase] if os.environ.get("POLYTRADES_SHRINK") else [Phase.explicit, Phase.generate],
