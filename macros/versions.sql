@@ -20,9 +20,8 @@
     || '.' || coalesce({{ content_hash }}, '')
 {%- endmacro %}
 
-{# Columns that a record may lack and another record of the same fill may complete. Facts of the token
-   are shared by every record of the same token, side and size in a transaction (a stand-in and its real
-   fill among them); facts of the position in the chain belong to one record's variant alone. #}
+{# Columns that a record may lack and another record of the same fill may complete. Facts of the token come
+   from any record under the key; facts of the position in the chain from those of the same position alone. #}
 {% macro token_columns() -%}
     {{ return(['condition_id', 'token_label', 'market_slug', 'title']) }}
 {%- endmacro %}

@@ -1,5 +1,6 @@
 """The one caller of dbt. A subprocess: it can be killed, and its memory and its lock on the file end with it."""
 
+import hashlib
 import json
 import os
 import re
@@ -14,6 +15,8 @@ from typing import Any
 from runner import project
 from runner.errors import HeldBack, UsageError
 from runner.settings import Settings
+
+_HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 
 Progress = Callable[[int, int, str], None]
 """Called with nodes done, nodes in all, name of the node that ended."""
@@ -38,9 +41,14 @@ class BuildResult:
 
 
 def artifacts_dir(settings: Settings) -> Path:
-    """Where dbt's target and logs go: DBT_TARGET_PATH, or a folder per target in the project."""
-    configured = os.environ.get("DBT_TARGET_PATH")
-    return Path(configured).absolute() if configured else project.project_dir() / "target" / f"runner-{settings.target}"
+    """Where dbt's target and logs go: DBT_TARGET_PATH, or in the project a folder for each target and DuckDB file.
+
+    Two warehouses must not share one: each would read the other's results.
+    """
+    if configured := os.environ.get("DBT_TARGET_PATH"):
+        return Path(configured).absolute()
+    file = hashlib.sha256(str(settings.duckdb_file).encode()).hexdigest()[:8]
+    return project.project_dir() / "target" / f"runner-{settings.target}-{file}"
 
 
 def prepare(settings: Settings) -> tuple[project.Profiles, Path]:
@@ -53,7 +61,7 @@ def prepare(settings: Settings) -> tuple[project.Profiles, Path]:
         UsageError: the profile is wrong, or the target folder cannot be written.
     """
     profiles = project.find_profiles()
-    project.check_target(profiles, settings.target)
+    project.check_output(project.check_target(profiles, settings.target), profiles, settings.duckdb_file)
     target_path = artifacts_dir(settings)
     try:
         return profiles, _profiles_dir(profiles, target_path)
@@ -76,7 +84,7 @@ def build(settings: Settings, progress: Progress) -> BuildResult:
     (target_path / "run_results.json").unlink(missing_ok=True)
     command = [
         # Unit tests check the SQL, not the data: they belong to development.
-        *(sys.executable, "-m", "dbt.cli.main", "build", "--exclude-resource-type", "unit_test"),
+        *(sys.executable, "-W", "ignore", "-m", "dbt.cli.main", "build", "--exclude-resource-type", "unit_test"),
         *("--project-dir", str(project.project_dir()), "--profiles-dir", str(profiles_dir)),
         *("--target", settings.target, "--target-path", str(target_path), "--log-path", str(target_path / "logs")),
         *("--log-format", "json", "--log-level", "info", "--no-use-colors"),
@@ -92,19 +100,22 @@ def build(settings: Settings, progress: Progress) -> BuildResult:
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     ) as process:
         try:
-            said = _follow(process, progress)
+            heard = _follow(process, progress)
             process.wait()
         except BaseException:
             process.terminate()
             process.wait()
             raise
-    results = target_path / "run_results.json"
-    if not results.exists():
+    results = _results_of(heard, target_path / "run_results.json")
+    if results is None:
+        why = "\n".join(heard.errors or heard.other)
+        if holder := _HOLDER.search(why):
+            why = f"the DuckDB file {settings.duckdb_file} is held by {holder['program']} (PID {holder['pid']})."
         raise HeldBack(
-            f"dbt ended with code {process.returncode} before it built anything: {_paragraph(said)} What has landed is "
-            "kept and will be merged by the next run."
+            f"dbt ended with code {process.returncode} before it built anything: {_paragraph([why])} What has landed "
+            "is kept and will be merged by the next run."
         )
-    result = _read(json.loads(results.read_text()))
+    result = _read(results)
     result.used_example_profile = profiles.is_example
     return result
 
@@ -120,25 +131,43 @@ def _profiles_dir(profiles: project.Profiles, target_path: Path) -> Path:
     return folder
 
 
-def _follow(process: subprocess.Popen[str], progress: Progress) -> list[str]:
-    """Reads dbt's JSON lines while it runs; gives what it said at level error."""
+@dataclass
+class _Heard:
+    """What dbt said: the name of its invocation, its errors, and lines that are no event."""
+
+    invocation_id: str = ""
+    errors: list[str] = field(default_factory=list)
+    other: list[str] = field(default_factory=list)
+
+
+def _follow(process: subprocess.Popen[str], progress: Progress) -> _Heard:
+    """Reads dbt's JSON lines while it runs."""
     done = 0
-    said = []
+    heard = _Heard()
     for line in process.stdout or ():
         try:
             event = json.loads(line)
             info, data = event["info"], event["data"]
         except (ValueError, KeyError, TypeError):
-            said.append(line.strip())
+            heard.other.append(line.strip())
             continue
-        if info["name"] == "NodeFinished":
+        heard.invocation_id = info.get("invocation_id") or heard.invocation_id
+        if info["name"] in ("LogModelResult", "LogTestResult", "LogSeedResult", "LogSnapshotResult"):
             done += 1
-        elif info["name"] in ("LogModelResult", "LogTestResult", "LogSeedResult", "LogSnapshotResult"):
             node = data.get("node_info", {}).get("node_name") or data.get("name") or ""
-            progress(int(data.get("index", done)), int(data.get("total", 0)), node)
+            progress(done, int(data.get("total", 0)), node)
         if info["level"] == "error":
-            said.append(info["msg"])
-    return said
+            heard.errors.append(info["msg"])
+    return heard
+
+
+def _results_of(heard: _Heard, file: Path) -> dict[str, Any] | None:
+    """The results of this very invocation; None if it left none (another's may lie there)."""
+    try:
+        results: dict[str, Any] = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return None
+    return results if results["metadata"]["invocation_id"] == heard.invocation_id else None
 
 
 def _read(results: dict[str, Any]) -> BuildResult:

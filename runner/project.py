@@ -85,13 +85,19 @@ class Profiles:
 
 
 def find_profiles() -> Profiles:
-    """Looks where dbt looks, the project's folder first; else the example, which works as it stands."""
-    places = [project_dir(), Path.cwd(), Path.home() / ".dbt"]
+    """Looks where dbt looks, the project's folder first; else the example, which works as it stands.
+
+    ~/.dbt/profiles.yml is everybody's: without our profile in it, it is none of ours.
+    """
+    places = [project_dir(), Path.cwd()]
     if configured := os.environ.get("DBT_PROFILES_DIR"):
         places.insert(1, Path(configured))
     for place in places:
         if (place / "profiles.yml").is_file():
             return Profiles((place / "profiles.yml").absolute(), is_example=False)
+    everybodys = Path.home() / ".dbt" / "profiles.yml"
+    if everybodys.is_file() and f"{PROFILE}:" in everybodys.read_text(errors="replace"):
+        return Profiles(everybodys, is_example=False)
     return Profiles(project_dir() / "profiles.example.yml", is_example=True)
 
 
@@ -110,10 +116,34 @@ def check_target(profiles: Profiles, target: str) -> dict[str, Any]:
         raise UsageError(
             f"{profiles.file} has no profile {PROFILE}. Copy that block from {project_dir() / 'profiles.example.yml'}."
         )
-    outputs = profile.get("outputs") or {}
-    if target not in outputs:
+    outputs = profile.get("outputs")
+    outputs = outputs if isinstance(outputs, dict) else {}
+    if not isinstance(outputs.get(target), dict):
         raise UsageError(
             f"The profile {PROFILE} in {profiles.file} has no target {target}; it has {', '.join(outputs) or 'none'}. "
             "Name one of them with --target or POLYTRADES_TARGET, or add it there."
         )
     return dict(outputs[target])
+
+
+def check_output(output: dict[str, Any], profiles: Profiles, duckdb_file: Path) -> None:
+    """Refuses a DuckDB output that would build elsewhere than the runner lands.
+
+    Raises:
+        UsageError: another file, or another schema than the production schema, is written into the profile.
+    """
+    if output.get("type") != "duckdb":
+        return
+    path = str(output.get("path", ""))
+    if "POLYTRADES_DUCKDB_PATH" not in path and Path(path).expanduser().absolute() != duckdb_file:
+        raise UsageError(
+            f"{profiles.file} builds into {path}, but the runner lands into {duckdb_file}. Let the profile's path be "
+            "env_var('POLYTRADES_DUCKDB_PATH', …), as in profiles.example.yml."
+        )
+    schema = str(output.get("schema", "main"))
+    if "{{" not in schema and schema != production_schema(default="main"):
+        raise UsageError(
+            f"{profiles.file} builds into the schema {schema}, where the marts are views over production; the runner "
+            f"merges into production ({production_schema(default='main')}). Name a target with that schema, or set the "
+            "var production_schema in dbt_project.yml."
+        )

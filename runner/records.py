@@ -140,7 +140,7 @@ def read_order(raw: bytes, queried_wallet: str | None, now: datetime) -> OrderRo
         wallet_address=_wallet(get("user"), queried_wallet),
         tx_hash=_required("tx_hash", "missing_tx_hash", "bad_tx_hash", _HASH, get("tx_hash")),
         order_hash=_hex("order_hash", "bad_order_hash", _HASH, get("order_hash")),
-        record_id=_text("id", get("id")),
+        record_id=_name("id", get("id")),
         traded_at=_timestamp(get("timestamp"), now),
         side=_side(get("side")),
         token_id=_token_id(get("token_id")),
@@ -279,6 +279,13 @@ def _text(field: str, value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
     raise BrokenRule("bad_text", f"{field} is {_shown(value)}")
+
+
+def _name(field: str, value: object) -> str | None:
+    """Text; a whole number is taken as its digits."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return _text(field, value)
 
 
 def _integer(value: object) -> int | None:

@@ -21,6 +21,9 @@ from runner.errors import UsageError
 
 SETTINGS_FILE = Path("polytrades.toml")
 SECRETS = ("dome_api_key",)
+_SCHEMA_NAMES = frozenset(
+    {"main", "temp", "system", "landing", "state", "staging", "intermediate", "monitoring", "reference"}
+)
 
 
 class Settings(BaseSettings):
@@ -73,6 +76,14 @@ class Settings(BaseSettings):
         if not value.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://")
         return value.rstrip("/")
+
+    @field_validator("duckdb_path")
+    @classmethod
+    def _is_usable_name(cls, value: Path) -> Path:
+        # DuckDB calls the database as the file is called, and then cannot tell it from a schema of that name.
+        if value.stem.lower() in _SCHEMA_NAMES or '"' in value.name:
+            raise ValueError("DuckDB confuses a file of this name with a schema; take another name")
+        return value
 
     @cached_property
     def duckdb_file(self) -> Path:

@@ -3,7 +3,7 @@
 {% set key = 'wallet_address, tx_hash, order_hash' %}
 {% set size_class = key ~ ', token_id, side, shares_raw, usdc_raw' %}
 {% set variant = size_class ~ ', log_index' %}
-{% set same_token = 'wallet_address, tx_hash, token_id, side, shares_raw' %}
+{% set same_token = 'wallet_address, tx_hash, order_hash, token_id' %}
 {% set ranked_columns = [
     'key_quality', 'timestamp', 'price', 'shares_normalized', 'source', 'upstream_version', 'extra_fields', 'content_hash'
 ] %}
@@ -46,7 +46,7 @@ versioned as (
     from ranked
 ),
 
--- Facts of the token, shared by the records of one token, side and size in a transaction.
+-- Facts of the token, from the best record under the key that has them: also from one without a position in the block.
 token_facts as (
     select
         {% for column in token_columns() %}
@@ -135,6 +135,5 @@ inner join token_facts
     on
         variants.wallet_address = token_facts.wallet_address
         and variants.tx_hash = token_facts.tx_hash
+        and variants.order_hash = token_facts.order_hash
         and variants.token_id = token_facts.token_id
-        and variants.side = token_facts.side
-        and variants.shares_raw = token_facts.shares_raw

@@ -1,6 +1,7 @@
 """The command line: one module a command, imported only when it runs anything heavy."""
 
 import os
+import signal
 import sys
 from typing import Annotated, NoReturn
 
@@ -46,6 +47,8 @@ _TYPER_INTERRUPTED = 130
 
 def main() -> None:
     """Runs a command and exits with its code; an error of ours becomes one paragraph and its exit code."""
+    # systemd and `timeout` end a run with SIGTERM: it is to end as cleanly as with Ctrl-C, dbt included.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         # Without its standalone mode Typer gives the code of a typer.Exit back instead of exiting.
         code = app(standalone_mode=False) or ExitCode.DONE

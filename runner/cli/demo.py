@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     folder: Annotated[
-        Path, typer.Option("--folder", metavar="DIR", help="Where the demo's DuckDB file goes; made if need be.")
+        Path, typer.Option("--folder", metavar="DIR", help="Where demo.duckdb goes; made if need be.")
     ] = Path("demo"),
     wallets: Annotated[int, typer.Option("--wallets", min=1, help="Wallets in the simulated world.")] = 12,
     fills: Annotated[int, typer.Option("--fills", min=1, help="Fills in the simulated world.")] = 5000,
@@ -33,14 +33,19 @@ def demo(
     from runner.cli.summary import as_text
     from runner.engine.demo import simulator
     from runner.engine.run import SyncOptions, sync
-    from runner.errors import ExitCode
+    from runner.errors import ExitCode, UsageError
     from runner.monitor import status
     from runner.warehouse.connect import connect
     from runner.windows import utc_now
 
     output = Output(json)
+    duckdb_file = folder / "demo.duckdb"
+    if runner_settings.load().duckdb_file == duckdb_file.absolute():
+        raise UsageError(
+            f"{duckdb_file} is your own DuckDB file (POLYTRADES_DUCKDB_PATH), and the demo starts afresh each time. "
+            "Name another folder with --folder."
+        )
     folder.mkdir(parents=True, exist_ok=True)
-    duckdb_file = folder / "polytrades.duckdb"
     for old in (duckdb_file, duckdb_file.with_name(duckdb_file.name + ".wal")):
         old.unlink(missing_ok=True)
     summaries = []

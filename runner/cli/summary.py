@@ -39,7 +39,10 @@ def as_text(summary: Summary) -> str:
     rejected = f"{counts.rejected:,}"
     if counts.rejected_by_reason:
         worst = sorted(counts.rejected_by_reason.items(), key=lambda item: -item[1])
-        rejected += "  (" + ", ".join(f"{reason} {count:,}" for reason, count in worst[:4]) + ")"
+        shown = [f"{reason} {count:,}" for reason, count in worst[:4]]
+        if rest := sum(count for _, count in worst[4:]):
+            shown.append(f"others {rest:,}")
+        rejected += f"  ({', '.join(shown)})"
     lines = [
         ("fetched" if summary.command == "sync" else "read", f"{counts.received:,} records"),
         ("landed", landed),

@@ -26,7 +26,7 @@ def simulator(folder: Path, wallets: int, fills: int) -> Iterator[World]:
     Raises:
         Failed: it did not start.
     """
-    wallets_file = folder / "wallets.csv"
+    wallets_file = folder / "demo-wallets.csv"
     command = [sys.executable, "-m", "simulator", "--port", "0", "--json", "--malformed", "0.0066"]
     command += ["--wallets", str(wallets), "--fills", str(fills), "--write-wallets", str(wallets_file)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

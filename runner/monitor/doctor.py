@@ -56,16 +56,9 @@ def _profile(settings: Settings) -> Check:
     profiles = project.find_profiles()
     try:
         output = project.check_target(profiles, settings.target)
+        project.check_output(output, profiles, settings.duckdb_file)
     except PolytradesError as error:
         return Check("profile", False, str(error), "See profiles.example.yml.")
-    path = str(output.get("path", ""))
-    if output.get("type") == "duckdb" and "POLYTRADES_DUCKDB_PATH" not in path and path != str(settings.duckdb_file):
-        return Check(
-            "profile",
-            False,
-            f"{profiles.file} builds into {path}, the runner lands into {settings.duckdb_file}",
-            "Let the profile's path be env_var('POLYTRADES_DUCKDB_PATH', …), as in profiles.example.yml.",
-        )
     note = " (the example: there is no profiles.yml)" if profiles.is_example else ""
     return Check("profile", True, f"target {settings.target} in {profiles.file}{note}")
 

@@ -22,6 +22,12 @@ def test_two_orders_of_one_wallet_in_one_transaction_both_survive(project: Compi
     assert [row["order_hash"] for row in project.rows("trades")] == [FIRST, SECOND]
 
 
+def test_two_fills_of_one_size_in_one_transaction_keep_their_own_words(project: Compiled) -> None:
+    project.land([Record(order_hash=FIRST, title="A", token_label="Yes"), Record(order_hash=SECOND, title="B")])
+    project.build()
+    assert [(row["title"], row["token_label"]) for row in project.rows("trades")] == [("A", "Yes"), ("B", None)]
+
+
 def test_one_order_filled_in_many_transactions_keeps_every_fill(project: Compiled) -> None:
     fills = [Record(tx_hash=f"0x{number:064x}", order_hash=FIRST) for number in range(35)]
     for start in range(0, 35, 10):
@@ -73,14 +79,14 @@ def test_different_fills_without_order_hash_are_kept_apart_or_collapsed_as_the_p
 @pytest.mark.parametrize("real_first", [False, True], ids=["stand-in first", "real hash first"])
 def test_a_stand_in_goes_when_the_real_hash_comes(either_policy: Compiled, real_first: bool) -> None:
     project = either_policy
-    unknown = Record(order_hash=None, title="The title that only the old record has")
-    known = Record(order_hash=FIRST, title=None, log_index=4)
+    unknown = Record(order_hash=None)
+    known = Record(order_hash=FIRST, title="Its own", log_index=4)
     for record in (known, unknown) if real_first else (unknown, known):
         project.land([record])
         project.build()
     [row] = project.rows("trades")
     assert (row["order_hash"], row["key_quality"], row["log_index"]) == (FIRST, "exact", 4)
-    assert row["title"] == "The title that only the old record has"
+    assert row["title"] == "Its own"
     assert project.rows("trade_collisions") == []
 
 
