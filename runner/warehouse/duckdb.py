@@ -52,8 +52,8 @@ class DuckDBWarehouse:
         self._monitoring = project.layer_schema("monitoring", self._production)
 
     @contextmanager
-    def _connected(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        connection = self._connect()
+    def _connected(self, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        connection = self._connect(read_only)
         try:
             connection.execute("set TimeZone = 'UTC'")
             yield connection
@@ -73,13 +73,13 @@ class DuckDBWarehouse:
             yield connection
             connection.commit()
 
-    def _connect(self) -> duckdb.DuckDBPyConnection:
+    def _connect(self, read_only: bool) -> duckdb.DuckDBPyConnection:
         if not self.path.parent.is_dir():
             raise Failed(f"There is no folder {self.path.parent}. Create it, or set POLYTRADES_DUCKDB_PATH.")
         give_up_at = time.monotonic() + self._lock_wait_seconds
         while True:
             try:
-                return duckdb.connect(str(self.path))
+                return duckdb.connect(str(self.path), read_only=read_only)
             except duckdb.IOException as error:
                 holder = _HOLDER.search(str(error))
                 if holder is None and "set lock on file" not in str(error):
@@ -297,7 +297,7 @@ class DuckDBWarehouse:
         """See Warehouse."""
         if not self.path.exists():
             return Totals()
-        with self._connected() as connection:
+        with self._connected(read_only=True) as connection:
             present = self._columns(connection)
             if (project.variables()["state_schema"], "runs") not in present:
                 return Totals()

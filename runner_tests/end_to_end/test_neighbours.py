@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -118,3 +119,19 @@ def test_a_file_name_that_duckdb_cannot_tell_from_a_schema_is_refused(tmp_path: 
     refused = home.polytrades("status", check=False)
     assert refused.code == 2
     assert "confuses a file of this name with a schema" in refused.stderr
+
+
+def test_status_reads_a_file_that_somebody_else_reads_too(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.polytrades("import", home.records("orders.ndjson", [order()]))
+    holds = "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); print(); input()"
+    reader = subprocess.Popen(
+        [sys.executable, "-c", holds, str(home.duckdb_file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert reader.stdout is not None
+    # Not the line of a reader that failed: it must still be there.
+    assert reader.stdout.readline() == b"\n"
+    found = home.polytrades("status", "--json")
+    reader.communicate(b"\n")
+    assert found.json["totals"]["fills"] == 1
+    assert "last status" not in found.stderr
