@@ -208,7 +208,7 @@ def _build(settings: Settings, warehouse: Warehouse, summary: Summary, display: 
             "next run.",
         )
         return
-    summary.fills_new = warehouse.merge_counts().fills_new
+    summary.fills_new = warehouse.new_fills()
     for name, message in build.failed_tests.items():
         summary.worsen(ExitCode.CHECK_FAILED, f"The check {name} failed: {message}. `polytrades status` says more.")
     received = summary.counts.received

@@ -66,7 +66,6 @@ class Http:
         self._attempts = attempts
         self._session: aiohttp.ClientSession | None = None
         self._answered: set[str] = set()
-        self.requests = 0
 
     async def __aenter__(self) -> Self:
         stamina.instrumentation.set_on_retry_hooks([_tell_retry])
@@ -106,7 +105,6 @@ class Http:
     async def _get_once(self, path: str, query: list[tuple[str, str]]) -> bytes:
         if self._session is None:
             raise AssertionError("use Http as a context manager")
-        self.requests += 1
         try:
             async with self._session.get(self.base_url + path, params=query, allow_redirects=False) as response:
                 body = await self._body(response, path)

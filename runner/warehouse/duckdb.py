@@ -18,7 +18,6 @@ from runner.warehouse.protocol import (
     Batch,
     Checkpoint,
     FollowedWallet,
-    MergeCounts,
     Rejection,
     Run,
     Totals,
@@ -284,14 +283,14 @@ class DuckDBWarehouse:
                 ],
             )
 
-    def merge_counts(self) -> MergeCounts:
+    def new_fills(self) -> int:
         """See Warehouse."""
         with self._connected() as connection:
-            row = connection.execute(
-                f"select count(*) filter (is_new), count(*) from {self._intermediate}.int_trades_deduplicated "
-                "where key_quality <> 'retired'"
-            ).fetchone()
-        return MergeCounts(*(row or (0, 0)))
+            (count,) = _one(connection)(
+                f"select count(*) from {self._intermediate}.int_trades_deduplicated "
+                "where is_new and key_quality <> 'retired'"
+            )
+        return int(count)
 
     def totals(self) -> Totals:
         """See Warehouse."""

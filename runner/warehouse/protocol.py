@@ -66,14 +66,6 @@ class Run:
     message: str | None = None
 
 
-@dataclass(frozen=True)
-class MergeCounts:
-    """What the last merge found: keys that `trades` did not have, and fills that share a key in the batch."""
-
-    fills_new: int
-    fills_in_batch: int
-
-
 @dataclass
 class Totals:
     """What `status` shows. None: the table does not exist yet.
@@ -137,8 +129,8 @@ class Warehouse(Protocol):
     def record_run(self, run: Run, at: datetime) -> None:
         """Appends a row to the run history."""
 
-    def merge_counts(self) -> MergeCounts:
-        """What the merge that just ended found."""
+    def new_fills(self) -> int:
+        """How many keys of the batch that was just merged `trades` did not have before."""
 
     def totals(self) -> Totals:
         """Reads what `status` shows."""

@@ -7,18 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
-from runner_tests.support import BIN, UNTIL, Home, Result, Running, launch, stop
+from runner_tests.support import BIN, UNTIL, Home, Result, Running, launch, server, stop
 
 ORDERS = "/polymarket/orders"
 NOBODY = "http://127.0.0.1:9"
@@ -196,24 +194,9 @@ def test_a_file_that_cannot_be_imported_is_named(home: Home, content: bytes | No
 @pytest.fixture
 def refusing_offsets() -> Iterator[str]:
     """Serve the 401 that means that an offset is too large; gives the URL."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = b'{"error":"Offset deprecated","message":"Offsets greater than 10,000 are no longer supported."}'
-            self.send_response(401)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{listening.server_port}"
-        listening.shutdown()
-        thread.join()
+    body = b'{"error":"Offset deprecated","message":"Offsets greater than 10,000 are no longer supported."}'
+    with server(lambda _path, _query: (401, {}, body)) as (url, _):
+        yield url
 
 
 def test_a_401_about_offsets_does_not_send_anyone_looking_for_a_key(
