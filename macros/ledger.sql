@@ -19,7 +19,7 @@
 {%- endmacro %}
 
 {#
-  Condition on the rows of a mart: true if every model between the frozen list and the mart was built from it in this
+  Condition on the rows of a mart: that the lease is ours if every model between the frozen list and the mart was built from it in this
   same invocation, else false. With a subset (`-s trades`, `--exclude int_trades_stored`, `dbt retry`) some of those
   tables are from an older build, and a merge of such a mix could undo what is newer; so nothing is merged, and the
   batches stay pending for the next build.
@@ -32,36 +32,37 @@
             ~ "Build them together: dbt build -s pending_batches+", info=true
         ) -%}
     {%- endif -%}
-    {{ return('true' if is_built else 'false') }}
+    {{ return(holds_lease() if is_built else 'false') }}
 {%- endmacro %}
 
 {#
   Post-hook of a mart: writes into the ledger what its merge held, in the transaction of the merge where the
   warehouse has one. Only this invocation's frozen list counts, and only if the mart was built from it; with
-  `--empty` the rows are missing, so the batch stays pending.
+  `--empty` the rows are missing, so the batch stays pending. An insert, not a merge: five marts end at the same time,
+  and on BigQuery merges into one table get in each other's way; safe to run twice, because only the holder of the
+  lease writes, and what stands there is left out.
 #}
 {% macro record_merged_batches() -%}
     {#- Named outside the condition: dbt learns what a model depends on without running it. -#}
     {%- set pending = ref('pending_batches') -%}
     {%- set ledger = source('state', 'merged_batches').render() -%}
     {%- if execute and is_production() and not flags.EMPTY and was_built_from_pending_batches() -%}
-        merge into {{ ledger }} as ledger
-        using (
-            select distinct
-                batch_id,
-                mart,
-                {{ now() }} as merged_at,
-                invocation_id
-            from {{ pending }}
-            where
-                mart = '{{ this.identifier }}'
-                and invocation_id = '{{ invocation_id }}'
-        ) as merged
+        insert into {{ ledger }} (batch_id, mart, merged_at, invocation_id)
+        select distinct
+            pending.batch_id,
+            pending.mart,
+            {{ now() }} as merged_at,
+            pending.invocation_id
+        from {{ pending }} as pending
+        left join {{ ledger }} as ledger
             on
-                ledger.batch_id = merged.batch_id
-                and ledger.mart = merged.mart
-        when not matched then insert (batch_id, mart, merged_at, invocation_id)
-            values (merged.batch_id, merged.mart, merged.merged_at, merged.invocation_id)
+                pending.batch_id = ledger.batch_id
+                and pending.mart = ledger.mart
+        where
+            ledger.batch_id is null
+            and pending.mart = '{{ this.identifier }}'
+            and pending.invocation_id = '{{ invocation_id }}'
+            and {{ holds_lease() }}
     {%- endif -%}
 {%- endmacro %}
 

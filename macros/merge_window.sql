@@ -4,6 +4,11 @@
   only; at run time, because dbt keeps `config(incremental_predicates=…)` as it was at parse time.
 #}
 {% macro merge_window(relations, column, alias=none) -%}
+    {{ return(window_predicate(merge_ranges(relations, column), (alias ~ '.' if alias else '') ~ column)) }}
+{%- endmacro %}
+
+{# The same as ranges of days. #}
+{% macro merge_ranges(relations, column) -%}
     {%- set days = [] -%}
     {#- A temporary relation has no schema and is there; a model may not be built yet (`dbt compile`). -#}
     {%- for relation in relations if execute and (not relation.schema or load_relation(relation) is not none) -%}
@@ -12,7 +17,7 @@
             ~ " where " ~ column ~ " is not null"
         ).columns[0].values()) -%}
     {%- endfor -%}
-    {{ return(window_predicate(day_ranges(days, var('merge_slack_days')), (alias ~ '.' if alias else '') ~ column)) }}
+    {{ return(day_ranges(days, var('merge_slack_days'))) }}
 {%- endmacro %}
 
 {# The batch and what is stored of its transactions, as relations: for macros that run where `ref` is not at hand. #}

@@ -43,8 +43,25 @@
             {%- for column in source.columns.values() -%}
                 {%- do columns.append(adapter.quote(column.name) ~ ' ' ~ column_type(column.data_type)) -%}
             {%- endfor -%}
-            {%- do statements.append('create schema if not exists ' ~ relation.without_identifier()) -%}
-            {%- do statements.append('create table if not exists ' ~ relation ~ ' (' ~ columns | join(', ') ~ ')') -%}
+            {%- set schema = 'create schema if not exists ' ~ relation.without_identifier() ~ schema_options() -%}
+            {%- do statements.append(schema) if schema not in statements -%}
+            {%- set meta = source.config.meta -%}
+            {%- if meta.get('only_row') -%}
+                {#- Table and row in one statement: two that start at once must not both put a row in. -#}
+                {%- set values = [] -%}
+                {%- for column in source.columns.values() -%}
+                    {%- do values.append(
+                        'cast(' ~ meta.only_row.get(column.name, 'null') ~ ' as ' ~ column_type(column.data_type) ~ ') as '
+                        ~ adapter.quote(column.name)
+                    ) -%}
+                {%- endfor -%}
+                {%- do statements.append('create table if not exists ' ~ relation ~ ' as select ' ~ values | join(', ')) -%}
+            {%- else -%}
+                {%- do statements.append(
+                    'create table if not exists ' ~ relation ~ ' (' ~ columns | join(', ') ~ ')'
+                    ~ source_table_layout(meta.get('partition_by'), meta.get('cluster_by'))
+                ) -%}
+            {%- endif -%}
         {%- else -%}
             {%- set present = adapter.get_columns_in_relation(existing) | map(attribute='name') | map('lower') | list -%}
             {%- for column in source.columns.values() if column.name not in present -%}

@@ -1,6 +1,7 @@
 {# Which record of a fill wins: a total order over content, so that the order of arrival never matters. #}
 
-{# A hash of the values, NULLs included. Each value carries its length: no two lists share a text. #}
+{# A hash of the values, NULLs included. Each value carries its length: no two lists share a text. `concat`, not a
+   chain of `||`: parsers nest those as deep as there are columns. #}
 {% macro fingerprint(columns) -%}
     {%- set parts = [] -%}
     {%- for column in columns -%}
@@ -9,7 +10,7 @@
             "coalesce(cast(length(" ~ text ~ ") as " ~ dbt.type_string() ~ ") || ':' || " ~ text ~ ", '-')"
         ) -%}
     {%- endfor -%}
-    {{ sha256_hex(parts | join(' || ')) }}
+    {{ sha256_hex('concat(' ~ parts | join(', ') ~ ')') }}
 {%- endmacro %}
 
 {# A text that sorts as the order does: better source, later upstream version, later time, content. #}

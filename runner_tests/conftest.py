@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from runner_tests.bigquery.running import Emulator, run_emulator, why_missing
 from runner_tests.support import DATA, Home, Running, launch, stop
 
 
@@ -46,3 +48,14 @@ def data() -> Path:
     if not (DATA / "dome" / "orders.ndjson").is_file():
         pytest.skip(f"no recorded upstream answers in {DATA}")
     return DATA
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """One BigQuery emulator for each worker; isolate a test with `emulator.new_project()`."""
+    if missing := why_missing():
+        if os.environ.get("POLYTRADES_REQUIRE_EMULATOR"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with run_emulator(tmp_path_factory.mktemp("emulator")) as started:
+        yield started

@@ -88,7 +88,7 @@
     ) }}
 {%- endmacro %}
 {% macro bigquery__json_part(json, path) -%}
-    {{ return("nullif(json_query(" ~ json ~ ", '" ~ path ~ "'), 'null')") }}
+    {{ return("nullif(cast(json_query(" ~ json ~ ", '" ~ path ~ "') as string), 'null')") }}
 {%- endmacro %}
 
 {# The texts of a JSON list, as a JSON list again: `path` is the list, `item` where the text stands in an element. #}
@@ -102,8 +102,8 @@
 {%- endmacro %}
 {% macro bigquery__json_text_list(json, path, item) -%}
     {{ return(
-        "to_json_string(array(select json_value(element, '$" ~ item ~ "') from unnest(json_query_array(" ~ json
-        ~ ", '" ~ path ~ "')) as element))"
+        "cast(to_json_string(array(select json_value(element, '$" ~ item ~ "') from unnest(json_query_array(" ~ json
+        ~ ", '" ~ path ~ "')) as element)) as string)"
     ) }}
 {%- endmacro %}
 
@@ -152,3 +152,25 @@
 
 {% macro duckdb__default_production_schema() -%}{{ return('main') }}{%- endmacro %}
 {% macro bigquery__default_production_schema() -%}{{ return('polytrades') }}{%- endmacro %}
+
+{# An expression that ends the statement with a message when it is evaluated; its type is boolean. #}
+{% macro raised(message) -%}{{ return(adapter.dispatch('raised', 'polytrades')(message)) }}{%- endmacro %}
+{% macro duckdb__raised(message) -%}{{ return("cast(error(" ~ message ~ ") as boolean)") }}{%- endmacro %}
+{% macro bigquery__raised(message) -%}{{ return("error(" ~ message ~ ")") }}{%- endmacro %}
+
+{# An instant some minutes later. #}
+{% macro after_minutes(instant, minutes) -%}
+    {{ return(adapter.dispatch('after_minutes', 'polytrades')(instant, minutes)) }}
+{%- endmacro %}
+{% macro duckdb__after_minutes(instant, minutes) -%}
+    {{ return(instant ~ " + interval " ~ minutes ~ " minute") }}
+{%- endmacro %}
+{% macro bigquery__after_minutes(instant, minutes) -%}
+    {{ return("timestamp_add(" ~ instant ~ ", interval " ~ minutes ~ " minute)") }}
+{%- endmacro %}
+
+{# A further condition under which the lease's holder is known to be gone. On DuckDB dbt keeps the file to itself: if
+   another build's name stands there and we could open the file, that build was killed. #}
+{% macro abandoned_lease() -%}{{ return(adapter.dispatch('abandoned_lease', 'polytrades')()) }}{%- endmacro %}
+{% macro duckdb__abandoned_lease() -%}{{ return("or pid is null") }}{%- endmacro %}
+{% macro bigquery__abandoned_lease() -%}{{ return("") }}{%- endmacro %}

@@ -67,4 +67,4 @@ select
     completed_from,
     not is_key_in_trades as is_new
 from decided
-order by timestamp, wallet_address, tx_hash, order_hash
+{{ stored_in_order(['timestamp', 'wallet_address', 'tx_hash', 'order_hash']) }}

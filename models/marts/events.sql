@@ -5,7 +5,8 @@
     on_schema_change='append_new_columns',
     full_refresh=false,
     post_hook='{{ record_merged_batches() }}',
-    meta={'merge': {'newer_by': 'row_version', 'changed_by': 'content_hash'}}
+    meta={'merge': {'newer_by': 'row_version', 'changed_by': 'content_hash'}},
+    **table_layout(cluster_by=['event_slug'])
 ) }}
 
 {% if is_production() %}

@@ -15,18 +15,6 @@ union all
 select
     {{ columns | join(',\n    ') }},
     true as is_collision
-from {{ ref('trade_collisions') }} as beside
--- While a fill moves from one table to the other it stands in both.
-where not exists (
-    select 1
-    from {{ ref('trades') }} as trades
-    where
-        trades.wallet_address = beside.wallet_address
-        and trades.tx_hash = beside.tx_hash
-        and trades.order_hash = beside.order_hash
-        and trades.token_id = beside.token_id
-        and trades.side = beside.side
-        and trades.shares_raw = beside.shares_raw
-        and trades.usdc_raw = beside.usdc_raw
-        and trades.log_index is not distinct from beside.log_index
-)
+from {{ ref('trade_collisions') }}
+-- What has come in there before the merge of `trades` still stands in `trades`, or is not there for anybody yet.
+where not coalesce(is_arriving, false)

@@ -7,11 +7,12 @@
     post_hook='{{ record_merged_batches() }}',
     meta={
         'built_from_pending_batches': true,
-        'merge': {'day_of': 'timestamp', 'days_from': ['int_trades_batched', 'int_trades_stored']},
-    }
+        'merge': {'day_of': 'timestamp', 'days_from': ['int_trades_batched', 'int_trades_stored'], 'set_once': ['is_arriving']},
+    },
+    **table_layout(day_of='timestamp', cluster_by=['wallet_address', 'condition_id'])
 ) }}
 
--- What `trades` takes over from here goes with the merge of `trades`, not before it (settle_collisions).
+-- What comes in counts, and what `trades` takes over goes, with the merge of `trades`, not before (settle_collisions).
 
 {% if is_production() %}
 
@@ -42,7 +43,8 @@ select
     extra_fields,
     content_hash,
     completed_from,
-    collision_id
+    collision_id,
+    true as is_arriving
 from {{ ref('int_trade_collisions') }}
 where
     key_quality <> 'retired'

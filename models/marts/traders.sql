@@ -5,7 +5,8 @@
     on_schema_change='append_new_columns',
     full_refresh=false,
     post_hook='{{ record_merged_batches() }}',
-    meta={'merge': {}}
+    meta={'merge': {}},
+    **table_layout(cluster_by=['wallet_address'])
 ) }}
 
 {% if is_production() %}

@@ -9,12 +9,14 @@
         'day_of': 'timestamp',
         'days_from': ['int_trades_batched', 'int_trades_stored'],
         'retires': "key_quality = 'retired'",
-    }}
+        'settles': true,
+    }},
+    **table_layout(day_of='timestamp', cluster_by=['wallet_address', 'condition_id'])
 ) }}
 
 {% if is_production() %}
 
--- A fill that loses its place here stands in trade_collisions first; the way back is settle_collisions.
+-- A fill that loses its place here stands in trade_collisions already, and counts there from this merge on.
 -- depends_on: {{ ref('trade_collisions') }}
 select
     winners.id,
@@ -49,7 +51,7 @@ where
     {% if not is_incremental() -%}
     and winners.key_quality <> 'retired'
     {%- endif %}
-order by winners.timestamp, winners.wallet_address, winners.tx_hash, winners.order_hash
+{{ stored_in_order(['winners.timestamp', 'winners.wallet_address', 'winners.tx_hash', 'winners.order_hash']) }}
 
 {% else %}
 

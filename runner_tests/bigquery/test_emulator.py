@@ -1,0 +1,36 @@
+"""The emulator is there and does what the other tests rely on."""
+
+from __future__ import annotations
+
+import pytest
+from google.api_core.exceptions import Conflict
+from google.cloud import bigquery
+
+from runner_tests.bigquery.running import Emulator
+
+
+def test_it_answers_google_s_client(emulator: Emulator) -> None:
+    rows = emulator.client(emulator.new_project()).query_and_wait("select 1 as one, timestamp '2026-01-02' as at")
+    assert [(row.one, row.at.isoformat()) for row in rows] == [(1, "2026-01-02T00:00:00+00:00")]
+
+
+def test_a_load_job_lands_its_rows_once(emulator: Emulator) -> None:
+    client = emulator.client(emulator.new_project())
+    client.create_dataset("landing")
+    table = f"{client.project}.landing.fills"
+    config = bigquery.LoadJobConfig(
+        schema=[bigquery.SchemaField("id", "INT64"), bigquery.SchemaField("name", "STRING")],
+        write_disposition="WRITE_APPEND",
+        labels={"polytrades": "test"},
+    )
+    rows = [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}]
+    client.load_table_from_json(rows, table, job_config=config, job_id="batch-1").result()
+    with pytest.raises(Conflict):
+        client.load_table_from_json(rows, table, job_config=config, job_id="batch-1", num_retries=0)
+    assert [tuple(row) for row in client.query_and_wait(f"select * from `{table}` order by id")] == [(1, "a"), (2, "b")]
+
+
+def test_each_project_is_a_world_of_its_own(emulator: Emulator) -> None:
+    one, other = (emulator.client(emulator.new_project()) for _ in range(2))
+    one.create_dataset("landing")
+    assert [dataset.dataset_id for dataset in other.list_datasets() if dataset.dataset_id == "landing"] == []
