@@ -13,18 +13,33 @@
     {{ return(adapter.get_relation(target.database, production_schema(), mart)) }}
 {%- endmacro %}
 
-{# The columns of a contract as the production relation of `mart` has them; NULL for one that it lacks yet. #}
+{# The columns of a contract as the production relation of `mart` has them; NULL for one that it lacks yet. What an adopted
+   row does not say follows from what it does: its exact sizes, and that it came from the table before this one. #}
 {% macro stored_columns(mart, contract_of) -%}
     {%- set relation = production_relation(mart) -%}
     {%- set present = adapter.get_columns_in_relation(relation) | map(attribute='name') | list if relation else [] -%}
     {%- set columns = [] -%}
     {%- for column in contract_columns(contract_of) -%}
-        {%- do columns.append(
-            'stored.' ~ column.name if column.name in present
-            else 'cast(null as ' ~ column.data_type ~ ') as ' ~ column.name
-        ) -%}
+        {%- set value = 'stored.' ~ column.name if column.name in present
+            else 'cast(null as ' ~ column.data_type ~ ')' -%}
+        {%- if relation and column.name in adopted_values() -%}
+            {%- set value = 'coalesce(' ~ value ~ ', ' ~ adopted_values()[column.name] ~ ')' -%}
+        {%- endif -%}
+        {%- do columns.append(value ~ ' as ' ~ column.name) -%}
     {%- endfor -%}
     {{ return(columns | join(',\n    ')) }}
+{%- endmacro %}
+
+{# What stands for a column that the table before this one did not have. #}
+{% macro adopted_values() -%}
+    {%- set shares = try_cast_to('round(stored.shares_normalized * 1000000)', 'bigint') -%}
+    {{ return({
+        'shares_raw': shares,
+        'usdc_raw': try_cast_to('round(stored.price * ' ~ shares ~ ')', 'bigint'),
+        'key_quality': "'exact'",
+        'source': "'legacy'",
+        'content_hash': "''",
+    }) }}
 {%- endmacro %}
 
 {# A mart is merged in the production schema and a view over production in every other one. #}

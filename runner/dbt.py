@@ -18,6 +18,27 @@ from runner.settings import Settings
 
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 
+# What BigQuery and the way to it say when trying again may help. dbt itself does not repeat a job that ended.
+_TRANSIENT = (
+    "backendError",
+    "internalError",
+    "Retrying the job may solve the problem",
+    "Retrying may solve the problem",
+    "rateLimitExceeded",
+    "jobRateLimitExceeded",
+    "Exceeded rate limits",
+    "Could not serialize access",
+    "due to concurrent update",
+    "The job encountered an error during execution",
+    "Service Unavailable",
+    "502 ",
+    "503 ",
+    "Connection aborted",
+    "Connection reset",
+    "RemoteDisconnected",
+    "Remote end closed connection",
+)
+
 Progress = Callable[[int, int, str], None]
 """Called with nodes done, nodes in all, name of the node that ended."""
 
@@ -35,20 +56,49 @@ class BuildResult:
     used_example_profile: bool = False
 
     @property
+    def may_pass(self) -> bool:
+        """True if something failed, and all that failed is of a kind that passes by itself."""
+        said = list(self.failed_nodes.values())
+        return bool(said) and all(any(known in message for known in _TRANSIENT) for message in said)
+
+    def add(self, other: "BuildResult") -> None:
+        """Adds what a further build of the same run did."""
+        self.seconds += other.seconds
+        self.built += other.built
+        self.tests_passed += other.tests_passed
+        self.failed_nodes |= other.failed_nodes
+        self.failed_tests |= other.failed_tests
+        self.skipped += other.skipped
+
+    @property
     def is_complete(self) -> bool:
         """True if every model, seed and snapshot was built."""
         return not self.failed_nodes and not self.skipped
 
 
-def artifacts_dir(settings: Settings) -> Path:
+@dataclass(frozen=True)
+class Job:
+    """What a build is part of: the run that holds the lease, what is selected, and what one job of it may bill.
+
+    Each `part` has a folder of artifacts: dbt parses everything again when the limit in the profile has changed.
+    """
+
+    command: str
+    run_id: str
+    selection: tuple[str, ...] = ()
+    maximum_bytes_billed: int | None = None
+    part: str = ""
+
+
+def artifacts_dir(settings: Settings, part: str = "") -> Path:
     """Where dbt's target and logs go: DBT_TARGET_PATH, or in the project a folder for each target and DuckDB file.
 
     Two warehouses must not share one: each would read the other's results.
     """
     if configured := os.environ.get("DBT_TARGET_PATH"):
-        return Path(configured).absolute()
+        return Path(configured).absolute() / part
     file = hashlib.sha256(str(settings.duckdb_file).encode()).hexdigest()[:8]
-    return project.project_dir() / "target" / f"runner-{settings.target}-{file}"
+    return project.project_dir() / "target" / f"runner-{settings.target}-{file}" / part
 
 
 def prepare(settings: Settings) -> tuple[project.Profiles, Path]:
@@ -61,7 +111,7 @@ def prepare(settings: Settings) -> tuple[project.Profiles, Path]:
         UsageError: the profile is wrong, or the target folder cannot be written.
     """
     profiles = project.find_profiles()
-    project.check_output(project.check_target(profiles, settings.target), profiles, settings.duckdb_file)
+    project.check_output(project.read_output(profiles, settings.target), settings.duckdb_file)
     target_path = artifacts_dir(settings)
     try:
         return profiles, _profiles_dir(profiles, target_path)
@@ -72,7 +122,7 @@ def prepare(settings: Settings) -> tuple[project.Profiles, Path]:
         ) from None
 
 
-def build(settings: Settings, progress: Progress) -> BuildResult:
+def build(settings: Settings, progress: Progress, job: Job) -> BuildResult:
     """Runs `dbt build` on the settings' target.
 
     Raises:
@@ -80,7 +130,8 @@ def build(settings: Settings, progress: Progress) -> BuildResult:
         HeldBack: dbt ended before it built anything, and says why.
     """
     profiles, profiles_dir = prepare(settings)
-    target_path = artifacts_dir(settings)
+    target_path = artifacts_dir(settings, job.part)
+    target_path.mkdir(parents=True, exist_ok=True)
     (target_path / "run_results.json").unlink(missing_ok=True)
     command = [
         # Unit tests check the SQL, not the data: they belong to development.
@@ -88,12 +139,17 @@ def build(settings: Settings, progress: Progress) -> BuildResult:
         *("--project-dir", str(project.project_dir()), "--profiles-dir", str(profiles_dir)),
         *("--target", settings.target, "--target-path", str(target_path), "--log-path", str(target_path / "logs")),
         *("--log-format", "json", "--log-level", "info", "--no-use-colors"),
+        *job.selection,
     ]
     inherited = {name: value for name, value in os.environ.items() if name != "POLYTRADES_DOME_API_KEY"}
     environment = {
         **inherited,
         "POLYTRADES_DUCKDB_PATH": str(settings.duckdb_file),
         "POLYTRADES_TARGET": settings.target,
+        "POLYTRADES_COMMAND": job.command,
+        "POLYTRADES_RUN_ID": job.run_id,
+        "POLYTRADES_LEASE": job.run_id,
+        "POLYTRADES_MAXIMUM_BYTES_BILLED": str(job.maximum_bytes_billed or settings.maximum_bytes_billed),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
     with subprocess.Popen(

@@ -1,6 +1,7 @@
 """The dbt project that this package belongs to: where it is, its variables, its source tables."""
 
 import os
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -36,27 +37,46 @@ def variables() -> dict[str, Any]:
     return dict(loaded)
 
 
-def production_schema(default: str) -> str:
-    """The schema of the marts, or `default`: the same rule as the macro of that name."""
-    return str(variables()["production_schema"] or default)
+@dataclass(frozen=True)
+class Schemas:
+    """Where things are in a warehouse: the same rules as the sources' YAML and the macros."""
+
+    landing: str
+    state: str
+    production: str
+    intermediate: str
+    monitoring: str
 
 
-def layer_schema(layer: str, production: str) -> str:
-    """The schema of a layer (`intermediate`, …) when production is built: the rule of generate_schema_name."""
-    return layer if production == "main" else f"{production}_{layer}"
+def schemas(warehouse: str) -> Schemas:
+    """The schemas on a type of warehouse (`duckdb` or `bigquery`), when production is built."""
+    chosen = variables()
+    prefix = "polytrades_" if warehouse == "bigquery" else ""
+    production = str(chosen["production_schema"] or ("polytrades" if warehouse == "bigquery" else "main"))
+    layers = "" if production == "main" else f"{production}_"
+    return Schemas(
+        landing=str(chosen["landing_schema"] or f"{prefix}landing"),
+        state=str(chosen["state_schema"] or f"{prefix}state"),
+        production=production,
+        intermediate=f"{layers}intermediate",
+        monitoring=f"{layers}monitoring",
+    )
 
 
 @dataclass(frozen=True)
 class SourceTable:
-    """A table that the runner writes: its schema's key (`landing` or `state`), its name and its columns.
+    """A table that the runner writes: its source (`landing` or `state`), its name, its columns and its layout.
 
-    `columns` maps name to type in the words of the sources' YAML (string, bigint, float64, timestamp, …).
+    `columns` maps name to type in the words of the sources' YAML (string, bigint, float64, timestamp, …). `only_row`
+    holds SQL values of the one row that the table has from its creation on.
     """
 
     source: str
-    schema: str
     name: str
     columns: dict[str, str]
+    partition_by: str | None
+    cluster_by: tuple[str, ...]
+    only_row: dict[str, object] | None
 
 
 @cache
@@ -67,13 +87,36 @@ def source_tables() -> tuple[SourceTable, ...]:
         path = project_dir() / "models" / "staging" / f"_{source}__sources.yml"
         for table in yaml.safe_load(path.read_text())["sources"][0]["tables"]:
             columns = {column["name"]: column["data_type"] for column in table["columns"]}
-            tables.append(SourceTable(source, variables()[f"{source}_schema"], table["name"], columns))
+            meta = table["config"]["meta"]
+            tables.append(
+                SourceTable(
+                    source,
+                    table["name"],
+                    columns,
+                    meta.get("partition_by"),
+                    tuple(meta.get("cluster_by", ())),
+                    meta.get("only_row"),
+                )
+            )
     return tuple(tables)
 
 
 def source_table(source: str, name: str) -> SourceTable:
     """One of `source_tables`."""
     return next(table for table in source_tables() if (table.source, table.name) == (source, name))
+
+
+@cache
+def mart_columns(mart: str) -> dict[str, str]:
+    """Name → type of a mart's columns in the words of the sources' YAML, from its contract."""
+    content = yaml.safe_load((project_dir() / "models" / "marts" / f"{mart}.yml").read_text())
+    return {column["name"]: _plain_type(column["data_type"]) for column in content["models"][0]["columns"]}
+
+
+def _plain_type(declared: str) -> str:
+    """`{{ 'float64' if target.type == 'bigquery' else 'double' }}` → float64."""
+    found = re.search(r"'(\w+)'", declared)
+    return found[1] if found else declared
 
 
 @dataclass(frozen=True)
@@ -101,11 +144,27 @@ def find_profiles() -> Profiles:
     return Profiles(project_dir() / "profiles.example.yml", is_example=True)
 
 
-def check_target(profiles: Profiles, target: str) -> dict[str, Any]:
-    """The output `target` of our profile, as written (not rendered).
+@dataclass(frozen=True)
+class Output:
+    """An output of our profile with its values rendered: what dbt is going to connect to."""
+
+    target: str
+    file: Path
+    written: dict[str, Any]
+    values: dict[str, Any]
+
+    @property
+    def type(self) -> str:
+        """`duckdb` or `bigquery`."""
+        return str(self.values.get("type"))
+
+
+def read_output(profiles: Profiles, target: str) -> Output:
+    """The output `target` of our profile.
 
     Raises:
-        UsageError: the file is no YAML, or lacks the profile or the output.
+        UsageError: the file is no YAML, lacks the profile or the output, or a value needs an environment variable that
+            is not set.
     """
     try:
         content = yaml.safe_load(profiles.file.read_text())
@@ -123,27 +182,60 @@ def check_target(profiles: Profiles, target: str) -> dict[str, Any]:
             f"The profile {PROFILE} in {profiles.file} has no target {target}; it has {', '.join(outputs) or 'none'}. "
             "Name one of them with --target or POLYTRADES_TARGET, or add it there."
         )
-    return dict(outputs[target])
+    written = dict(outputs[target])
+    where = f"The target {target} in {profiles.file}"
+    return Output(target, profiles.file, written, {name: _rendered(value, where) for name, value in written.items()})
 
 
-def check_output(output: dict[str, Any], profiles: Profiles, duckdb_file: Path) -> None:
-    """Refuses a DuckDB output that would build elsewhere than the runner lands.
+def _rendered(value: Any, where: str) -> Any:
+    """A value of a profile as dbt would read it."""
+    if isinstance(value, dict):
+        return {name: _rendered(part, where) for name, part in value.items()}
+    if not isinstance(value, str) or "{" not in value:
+        return value
+    import jinja2  # here, because `--help` has no use for it
+
+    def env_var(name: str, default: str | None = None) -> str:
+        found = os.environ.get(name, default)
+        if found is None:
+            raise UsageError(
+                f"{where} needs the environment variable {name}, which is not set. Set it, then try again."
+            )
+        return found
+
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701  it is no HTML
+    environment.filters |= {name: lambda given: given for name in ("as_number", "as_bool", "as_native", "as_text")}
+    try:
+        text = environment.from_string(value).render(env_var=env_var)
+    except jinja2.TemplateError as error:
+        raise UsageError(f"{where} has a value that cannot be read: {value!r} ({error}).") from None
+    return yaml.safe_load(text) if re.search(r"\|\s*as_(number|bool|native)", value) else text
+
+
+def check_output(output: Output, duckdb_file: Path) -> None:
+    """Refuses an output that would build elsewhere than the runner lands, or spend without a limit.
 
     Raises:
-        UsageError: another file, or another schema than the production schema, is written into the profile.
+        UsageError: another file or another schema than the production schema is written into the profile, or BigQuery
+            jobs have no limit there.
     """
-    if output.get("type") != "duckdb":
-        return
-    path = str(output.get("path", ""))
-    if "POLYTRADES_DUCKDB_PATH" not in path and Path(path).expanduser().absolute() != duckdb_file:
+    if output.type == "duckdb":
+        path = str(output.written.get("path", ""))
+        if "POLYTRADES_DUCKDB_PATH" not in path and Path(path).expanduser().absolute() != duckdb_file:
+            raise UsageError(
+                f"{output.file} builds into {path}, but the runner lands into {duckdb_file}. Let the profile's path be "
+                "env_var('POLYTRADES_DUCKDB_PATH', …), as in profiles.example.yml."
+            )
+    if output.type == "bigquery" and not output.values.get("maximum_bytes_billed"):
         raise UsageError(
-            f"{profiles.file} builds into {path}, but the runner lands into {duckdb_file}. Let the profile's path be "
-            "env_var('POLYTRADES_DUCKDB_PATH', …), as in profiles.example.yml."
+            f"The target {output.target} in {output.file} has no maximum_bytes_billed, so one query of dbt could bill "
+            "anything. Add the line that profiles.example.yml has."
         )
-    schema = str(output.get("schema", "main"))
-    if "{{" not in schema and schema != production_schema(default="main"):
+    production = schemas(output.type).production
+    schema = str(output.values.get("schema") or output.values.get("dataset") or "main")
+    if schema != production:
         raise UsageError(
-            f"{profiles.file} builds into the schema {schema}, where the marts are views over production; the runner "
-            f"merges into production ({production_schema(default='main')}). Name a target with that schema, or set the "
-            "var production_schema in dbt_project.yml."
+            f"{output.file} builds into the schema {schema}, where the marts are views over production; the runner "
+            f"merges into production ({production}). Name a target with that schema, or set the var production_schema "
+            "in dbt_project.yml."
         )

@@ -66,6 +66,41 @@ class Settings(BaseSettings):
     max_rejected_share: float = Field(
         0.01, ge=0, le=1, description="Share of rejected records above which a run ends with exit code 4."
     )
+    landing_retention_days: int = Field(
+        30, ge=1, le=3650, description="Landed days older than this are deleted once everything in them is merged."
+    )
+    lease_minutes: float = Field(
+        10,
+        ge=1,
+        le=1440,
+        description="BigQuery: how long others wait for a run that died on another machine. Renewed while it lives.",
+    )
+    dbt_attempts: int = Field(
+        3, ge=1, le=10, description="How often dbt is run again when what failed is of a kind that passes by itself."
+    )
+    retry_pause_seconds: float = Field(
+        5, ge=0, le=60, description="How long to wait before dbt is run again the first time; doubled each time."
+    )
+    bigquery_patience_seconds: float = Field(
+        120, gt=0, description="BigQuery: how long a request or a job that fails in passing is tried again."
+    )
+    maximum_bytes_billed: int = Field(
+        20_000_000_000, ge=10_000_000, description="BigQuery: no job may bill more than this."
+    )
+    whole_table_bytes_limit: int = Field(
+        50_000_000_000,
+        ge=10_000_000,
+        description="BigQuery: the same for the one check that reads the three key columns of all of `trades`.",
+    )
+    daily_bytes_budget: int = Field(
+        200_000_000_000,
+        ge=0,
+        description="BigQuery: no run starts, and none goes on to its next phase, once the jobs of the UTC day have "
+        "billed this much.",
+    )
+    price_per_tib: float = Field(
+        6.25, ge=0, description="BigQuery: what a TiB costs, for `polytrades cost`. US on demand, in dollars."
+    )
     lock_wait_seconds: float = Field(
         10, ge=0, description="How long to wait for a DuckDB file that another process has open."
     )

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from runner_tests.bigquery.running import Emulator, run_emulator, why_missing
 from runner_tests.support import DATA, Home, Running, launch, stop
+
+if TYPE_CHECKING:  # Google's client takes seconds to import; only tests of BigQuery pay for it
+    from runner_tests.bigquery.proxy import Proxy
+    from runner_tests.bigquery.running import Emulator
 
 
 @pytest.fixture
@@ -53,9 +57,21 @@ def data() -> Path:
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """One BigQuery emulator for each worker; isolate a test with `emulator.new_project()`."""
+    from runner_tests.bigquery.running import run_emulator, why_missing
+
     if missing := why_missing():
         if os.environ.get("POLYTRADES_REQUIRE_EMULATOR"):
             pytest.fail(missing)
         pytest.skip(missing)
     with run_emulator(tmp_path_factory.mktemp("emulator")) as started:
         yield started
+
+
+@pytest.fixture
+def proxy(emulator: Emulator) -> Iterator[Proxy]:
+    """A proxy in front of the emulator that knows nothing yet: bytes, their limit, faults, a record of jobs."""
+    from runner_tests.bigquery.proxy import Proxy
+
+    with Proxy(emulator.url) as started:
+        yield started
+    assert started.failures == []

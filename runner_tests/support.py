@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import duckdb
 import pytest
 
+from runner import settings
 from runner.landing.intake import Intake
 from runner.warehouse.duckdb import DuckDBWarehouse
 
@@ -198,7 +199,7 @@ class Home:
 
     def land(self, *records: dict[str, Any]) -> None:
         """Lands order records as one batch through the runner's own door, without dbt."""
-        warehouse = DuckDBWarehouse(self.duckdb_file, 5)
+        warehouse = DuckDBWarehouse(settings.load(duckdb_path=self.duckdb_file))
         warehouse.prepare()
         intake = Intake(warehouse, "dome", self.folder / "spool", "test", batch_rows=1_000_000)
         intake.add([json.dumps(record).encode() for record in records], None, "test")

@@ -30,7 +30,7 @@ Respond = Callable[[str, dict[str, str]], HttpAnswer]
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.chdir(tmp_path)
     made = Home(tmp_path)
-    DuckDBWarehouse(made.duckdb_file, 5).prepare()
+    DuckDBWarehouse(load_settings(duckdb_path=made.duckdb_file)).prepare()
     return made
 
 
@@ -50,7 +50,7 @@ def one_fill(wallet: str) -> HttpAnswer:
 def fetch(home: Home, url: str, in_flight: int = 5) -> tuple[Intake, dict[str, str]]:
     """Fetches all WALLETS; gives the intake and the failures."""
     settings = settings_for(url)
-    warehouse = DuckDBWarehouse(home.duckdb_file, 5)
+    warehouse = DuckDBWarehouse(load_settings(duckdb_path=home.duckdb_file))
     intake = Intake(warehouse, "dome", home.folder / "spool", "test", batch_rows=1000)
 
     async def run() -> dict[str, str]:
@@ -103,7 +103,13 @@ def test_an_answer_nested_beyond_reading_fails_its_wallet_and_hangs_nothing(home
 def test_an_error_that_nobody_thought_of_ends_the_run_and_does_not_hang_it(home: Home) -> None:
     """A window that cannot be converted stands for it; what had come in is landed."""
     settings = settings_for("http://127.0.0.1:9")
-    intake = Intake(DuckDBWarehouse(home.duckdb_file, 5), "dome", home.folder / "spool", "test", batch_rows=1000)
+    intake = Intake(
+        DuckDBWarehouse(load_settings(duckdb_path=home.duckdb_file)),
+        "dome",
+        home.folder / "spool",
+        "test",
+        batch_rows=1000,
+    )
 
     async def run() -> None:
         async with dome.client(settings) as http:
@@ -115,7 +121,13 @@ def test_an_error_that_nobody_thought_of_ends_the_run_and_does_not_hang_it(home:
 
 
 def test_many_rejected_records_are_landed_in_batches_too(home: Home) -> None:
-    intake = Intake(DuckDBWarehouse(home.duckdb_file, 5), "file", home.folder / "spool", "test", batch_rows=500)
+    intake = Intake(
+        DuckDBWarehouse(load_settings(duckdb_path=home.duckdb_file)),
+        "file",
+        home.folder / "spool",
+        "test",
+        batch_rows=500,
+    )
     for number in range(2000):
         intake.add([json.dumps(order(side=f"HOLD {number % 1500}")).encode()], None, "file")
     assert home.query("select count(*) from landing.rejected_records") == [(1500,)]
@@ -125,7 +137,7 @@ def test_many_rejected_records_are_landed_in_batches_too(home: Home) -> None:
 
 
 def markets_of(home: Home, url: str, conditions: list[str]) -> Enriched:
-    warehouse = DuckDBWarehouse(home.duckdb_file, 5)
+    warehouse = DuckDBWarehouse(load_settings(duckdb_path=home.duckdb_file))
     return asyncio.run(enrich(settings_for(url), warehouse, home.folder / "spool", "test", conditions))
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from runner.engine.wallets import FILE, SEED, apply_change, check_wallet, plan_change, read_wallets
 from runner.errors import UsageError
+from runner.settings import load as load_settings
 from runner.warehouse.duckdb import DuckDBWarehouse
 from runner.warehouse.protocol import FollowedWallet
 from runner_tests.support import ROOT
@@ -150,7 +151,7 @@ def test_new_wallets_do_not_make_up_for_lost_ones(tmp_path: Path) -> None:
 
 
 def test_following_unfollowing_and_following_again_is_kept_in_the_warehouse(tmp_path: Path) -> None:
-    warehouse = DuckDBWarehouse(tmp_path / "x.duckdb", 0)
+    warehouse = DuckDBWarehouse(load_settings(duckdb_path=tmp_path / "x.duckdb", lock_wait_seconds=0))
     assert warehouse.followed_wallets() == []
     assert not warehouse.path.exists(), "asking makes no file"
     warehouse.prepare()

@@ -115,7 +115,7 @@
     {{ return("try_cast(" ~ expression ~ " as " ~ type ~ ")") }}
 {%- endmacro %}
 {% macro bigquery__try_cast_to(expression, type) -%}
-    {{ return("safe_cast(" ~ expression ~ " as " ~ type ~ ")") }}
+    {{ return("safe_cast(" ~ expression ~ " as " ~ column_type(type) ~ ")") }}
 {%- endmacro %}
 
 {# An instant from text: ISO with Z, `2026-03-19 23:20:15+00`, up to nine decimals (six are kept). #}
@@ -148,7 +148,9 @@
 {% macro duckdb__column_type(name) -%}
     {{ return({'timestamp': 'timestamptz', 'float64': 'double', 'string': 'varchar'}.get(name, name)) }}
 {%- endmacro %}
-{% macro bigquery__column_type(name) -%}{{ return(name) }}{%- endmacro %}
+{% macro bigquery__column_type(name) -%}
+    {{ return({'bigint': 'int64', 'boolean': 'bool'}.get(name, name)) }}
+{%- endmacro %}
 
 {% macro duckdb__default_production_schema() -%}{{ return('main') }}{%- endmacro %}
 {% macro bigquery__default_production_schema() -%}{{ return('polytrades') }}{%- endmacro %}

@@ -9,7 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 from runner import __version__
-from runner.cli import demo, doctor, import_files, simulate, status, sync
+from runner.cli import adopt, cost, demo, doctor, import_files, lease, simulate, status, sync
 from runner.errors import ExitCode, PolytradesError
 
 app = typer.Typer(
@@ -37,7 +37,7 @@ def _options(
     """Keeps every trade of the followed Polymarket wallets, exactly once."""
 
 
-for module in (sync, import_files, status, doctor, demo, simulate):
+for module in (sync, import_files, status, cost, adopt, lease, doctor, demo, simulate):
     module.register(app)
 
 

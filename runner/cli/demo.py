@@ -66,7 +66,7 @@ def demo(
             summaries.append(summary)
             output.end_progress()
             if not json:
-                output.result({}, as_text(summary))
+                output.result({}, as_text(summary, settings))
     current = status.assess(warehouse.totals())
     status.save(settings, current)
     worst = max((summary.exit_code for summary in summaries), default=ExitCode.DONE)

@@ -10,6 +10,7 @@ from runner.cli.output import Output, printable
 from runner.engine import run
 from runner.engine.record import Summary
 from runner.engine.run import SyncOptions
+from runner.engine.writer import as_bytes
 from runner.errors import ExitCode, PolytradesError, UsageError
 from runner.monitor import status
 from runner.records import BrokenRule, read_order
@@ -21,16 +22,17 @@ from runner.windows import utc_now
 
 def finish(settings: Settings, warehouse: Warehouse, summary: Summary, output: Output) -> None:
     """Prints the summary, keeps the status for those who ask while dbt runs, and ends with the run's exit code."""
-    try:
-        status.save(settings, status.assess(warehouse.totals()))
-    except (OSError, PolytradesError) as error:
-        output.note(f"The status could not be kept for later: {error}")
-    output.result(summary.as_json(), as_text(summary))
+    if warehouse.name == "duckdb":  # others can be asked while dbt runs
+        try:
+            status.save(settings, status.assess(warehouse.totals()))
+        except (OSError, PolytradesError) as error:
+            output.note(f"The status could not be kept for later: {error}")
+    output.result(summary.as_json(), as_text(summary, settings))
     if summary.exit_code:
         raise typer.Exit(int(summary.exit_code))
 
 
-def as_text(summary: Summary) -> str:
+def as_text(summary: Summary, settings: Settings) -> str:
     """The summary for a person (rich markup)."""
     counts = summary.counts
     landed = f"{counts.landed + counts.landed_before:,}"
@@ -54,6 +56,10 @@ def as_text(summary: Summary) -> str:
         ("tests passed", f"{summary.build.tests_passed:,}" if summary.build else "–"),
         ("time", f"{summary.seconds:,.1f} s" + (f" (dbt {summary.build.seconds:,.1f} s)" if summary.build else "")),
     ]
+    if summary.bytes_billed is not None:
+        money = summary.bytes_billed / 2**40 * settings.price_per_tib
+        today = f"today {as_bytes(summary.bytes_billed_today or 0)} of {as_bytes(settings.daily_bytes_budget)}"
+        lines.insert(-1, ("billed", f"{as_bytes(summary.bytes_billed)}, {money:,.4f}  ({today})"))
     if summary.command == "sync":
         lines.insert(7, ("markets, events", f"{summary.enriched.markets:,}, {summary.enriched.events:,} landed"))
         lines.insert(0, ("wallets", f"{summary.wallets - len(summary.wallets_failed):,} of {summary.wallets:,}"))

@@ -67,6 +67,7 @@ async def fetch_fills(
     workers = [asyncio.create_task(work()) for _ in range(min(in_flight, len(tasks)))]
     failures: dict[str, str] = {}
     finished: set[str] = set()
+    received: dict[str, int] = {}
     done = unanswered = 0
     try:
         while done < len(tasks):
@@ -74,12 +75,15 @@ async def fetch_fills(
             if isinstance(item, Exception):
                 raise item
             if isinstance(item, _Page):
+                received[item.wallet] = received.get(item.wallet, 0) + len(item.records)
                 await _finished_in_thread(intake.add, item.records, item.wallet, item.wallet)
             else:
                 done += 1
                 unanswered = unanswered + 1 if isinstance(item.error, Unavailable) else 0
                 if item.error is None:
-                    intake.finished(Checkpoint(dome.SOURCE, item.task.wallet, item.task.window.end))
+                    window = item.task.window
+                    count = received.get(item.task.wallet, 0)
+                    intake.finished(Checkpoint(dome.SOURCE, item.task.wallet, window.start, window.end, count))
                     finished.add(item.task.wallet)
                 else:
                     failures[item.task.wallet] = str(item.error)

@@ -1,6 +1,5 @@
 """The record of one run: what it did, for the person who ran it and for the run history."""
 
-import secrets
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -32,6 +31,8 @@ class Summary:
     fills_total: int | None = None
     duplicate_keys: int | None = None
     pending_batches: int = 0
+    bytes_billed: int | None = None
+    bytes_billed_today: int | None = None
     seconds: float = 0.0
     messages: list[str] = field(default_factory=list)
 
@@ -73,6 +74,8 @@ class Summary:
             "tests_passed": self.build.tests_passed if self.build else None,
             "tests_failed": self.build.failed_tests if self.build else {},
             "models_failed": self.build.failed_nodes if self.build else {},
+            "bytes_billed": self.bytes_billed,
+            "bytes_billed_today": self.bytes_billed_today,
             "seconds": round(self.seconds, 3),
         }
 
@@ -80,9 +83,8 @@ class Summary:
 class Recorded:
     """Writes the run's first and last row in state.runs, whatever happens in between."""
 
-    def __init__(self, command: str, warehouse: Warehouse, wallets: int) -> None:
+    def __init__(self, command: str, warehouse: Warehouse, run_id: str, wallets: int) -> None:
         started_at = utc_now()
-        run_id = f"{started_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         self._warehouse = warehouse
         self._summary = Summary(command, run_id, started_at, wallets=wallets)
         self._began = time.monotonic()

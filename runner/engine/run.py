@@ -1,19 +1,22 @@
 """One run: `sync` fetches, lands, enriches and builds; `import` lands files and builds. Both record themselves."""
 
 import asyncio
+import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from runner import dbt
+from runner import dbt, project
 from runner.engine import wallets
+from runner.engine.adopt import adopt_existing
 from runner.engine.enrich import enrich
 from runner.engine.fetch import Task, fetch_fills
 from runner.engine.record import Recorded, Summary
-from runner.errors import ExitCode, UpstreamError, UsageError
+from runner.engine.writer import check_budget, new_run_id, writing
+from runner.errors import ExitCode, HeldBack, UpstreamError, UsageError
 from runner.landing.intake import Intake
 from runner.settings import Settings
 from runner.sources import dome, files
@@ -48,16 +51,21 @@ def sync(settings: Settings, warehouse: Warehouse, options: SyncOptions, display
     Raises:
         PolytradesError: the run ended early; what had landed stays, and the run is recorded.
     """
-    change, tasks = plan(settings, warehouse, options)
+    plan(settings, warehouse, options)  # what is wrong with it is said before anything is written
     dbt.prepare(settings)
     warehouse.prepare()
-    wallets.apply_change(warehouse, change, options.wallets_file)
-    _tell_change(change, display)
-    with Recorded("sync", warehouse, wallets=len(tasks)) as summary:
-        intake = _intake(settings, warehouse, dome.SOURCE, summary.run_id)
-        summary.counts = intake.counts
-        asyncio.run(_fetch_and_enrich(settings, warehouse, intake, tasks, summary, display))
-        _build(settings, warehouse, summary, display)
+    run_id = new_run_id()
+    with writing(settings, warehouse, "sync", run_id, display):
+        adopt_existing(warehouse, run_id, display)
+        # Again, because another run may have ended since.
+        change, tasks = plan(settings, warehouse, options)
+        wallets.apply_change(warehouse, change, options.wallets_file)
+        _tell_change(change, display)
+        with Recorded("sync", warehouse, run_id, wallets=len(tasks)) as summary:
+            intake = _intake(settings, warehouse, dome.SOURCE, summary.run_id)
+            summary.counts = intake.counts
+            asyncio.run(_fetch_and_enrich(settings, warehouse, intake, tasks, summary, display))
+            _build(settings, warehouse, summary, display)
     return summary
 
 
@@ -111,13 +119,16 @@ def import_files(settings: Settings, warehouse: Warehouse, paths: Sequence[Path]
             raise UsageError(f"{path} is not a file. Name files of order records (NDJSON, JSON or Parquet).")
     dbt.prepare(settings)
     warehouse.prepare()
-    with Recorded("import", warehouse, wallets=0) as summary:
-        intake = _intake(settings, warehouse, files.SOURCE, summary.run_id)
-        summary.counts = intake.counts
-        for problem in read_files(intake, paths, display):
-            summary.worsen(ExitCode.PARTLY_DONE, f"{problem} The other files were imported.")
-        intake.flush()
-        _build(settings, warehouse, summary, display)
+    run_id = new_run_id()
+    with writing(settings, warehouse, "import", run_id, display):
+        adopt_existing(warehouse, run_id, display)
+        with Recorded("import", warehouse, run_id, wallets=0) as summary:
+            intake = _intake(settings, warehouse, files.SOURCE, summary.run_id)
+            summary.counts = intake.counts
+            for problem in read_files(intake, paths, display):
+                summary.worsen(ExitCode.PARTLY_DONE, f"{problem} The other files were imported.")
+            intake.flush()
+            _build(settings, warehouse, summary, display)
     return summary
 
 
@@ -151,6 +162,8 @@ def _intake(settings: Settings, warehouse: Warehouse, source: str, run_id: str) 
 
 def spool_dir(settings: Settings) -> Path:
     """Where batches wait to be loaded, beside the DuckDB file. Nothing between runs is needed; safe to delete then."""
+    if project.read_output(project.find_profiles(), settings.target).type != "duckdb":
+        return Path(tempfile.gettempdir()) / "polytrades-spool"
     return settings.duckdb_file.with_name(settings.duckdb_file.name + ".spool")
 
 
@@ -190,7 +203,7 @@ async def _fetch_and_enrich(
 
 
 def _build(settings: Settings, warehouse: Warehouse, summary: Summary, display: Display) -> None:
-    build = dbt.build(settings, lambda done, total, node: display.progress("dbt build", done, total, node))
+    build = _built(settings, warehouse, summary, display)
     summary.build = build
     if build.used_example_profile:
         display.note("No profiles.yml was found; dbt used profiles.example.yml.")
@@ -209,6 +222,7 @@ def _build(settings: Settings, warehouse: Warehouse, summary: Summary, display: 
         )
         return
     summary.fills_new = warehouse.new_fills()
+    warehouse.empty_merged_days((utc_now() - timedelta(days=settings.landing_retention_days)).date())
     for name, message in build.failed_tests.items():
         summary.worsen(ExitCode.CHECK_FAILED, f"The check {name} failed: {message}. `polytrades status` says more.")
     received = summary.counts.received
@@ -218,6 +232,47 @@ def _build(settings: Settings, warehouse: Warehouse, summary: Summary, display: 
             f"{summary.counts.rejected:,} of {received:,} records were rejected, more than max_rejected_share "
             f"({settings.max_rejected_share:.0%}) allows. They are kept in landing.rejected_records, with reasons.",
         )
+
+
+def _built(settings: Settings, warehouse: Warehouse, summary: Summary, display: Display) -> dbt.BuildResult:
+    """Runs dbt; on BigQuery in two parts, because the check of all keys has a byte limit of its own.
+
+    Raises:
+        HeldBack: dbt did not start, the lease has passed to another run, or the budget is used up.
+    """
+    kept = "What has landed is kept."
+    check_budget(settings, warehouse, f"{kept} It was not merged.")
+    if not warehouse.renew_lease(settings.lease_minutes):
+        raise HeldBack(
+            f"The lease of this run has passed to another one. {kept} The other run, or the next, merges it."
+        )
+    job = dbt.Job(summary.command, summary.run_id)
+    if warehouse.name == "duckdb":
+        return _built_part(settings, display, job, "dbt build")
+    whole_table = "tag:whole_table"
+    build = _built_part(settings, display, replace(job, selection=("--exclude", whole_table)), "dbt build")
+    if build.is_complete:
+        check_budget(settings, warehouse, "Everything is merged; the check of all keys was left out.")
+        limit = settings.whole_table_bytes_limit
+        check = replace(job, selection=("-s", whole_table), maximum_bytes_billed=limit, part="whole_table")
+        build.add(_built_part(settings, display, check, "Whole-table check"))
+    warehouse.collect_costs()
+    summary.bytes_billed = warehouse.bytes_billed_by(summary.run_id)
+    summary.bytes_billed_today = warehouse.bytes_billed_on(utc_now().date())
+    return build
+
+
+def _built_part(settings: Settings, display: Display, job: dbt.Job, phase: str) -> dbt.BuildResult:
+    """One call of dbt, again where all that failed may pass: a build is safe to run twice."""
+    for attempt in range(1, settings.dbt_attempts + 1):
+        build = dbt.build(settings, lambda done, total, node: display.progress(phase, done, total, node), job)
+        if not build.may_pass or attempt == settings.dbt_attempts:
+            break
+        name, message = next(iter(build.failed_nodes.items()))
+        pause = min(60.0, settings.retry_pause_seconds * 2 ** (attempt - 1))
+        display.note(f"dbt failed in passing at {name} ({message}); again in {pause:,.0f} s.")
+        time.sleep(pause)
+    return build
 
 
 def _tell_change(change: wallets.WalletChange, display: Display) -> None:

@@ -11,15 +11,9 @@ import pyarrow.parquet as pq
 
 from runner import project
 from runner.records import READER_VERSION
+from runner.warehouse.arrow import TYPES
 from runner.warehouse.protocol import Batch
 
-_ARROW = {
-    "string": pa.string(),
-    "bigint": pa.int64(),
-    "float64": pa.float64(),
-    "date": pa.date32(),
-    "timestamp": pa.timestamp("us", tz="UTC"),
-}
 _FROM_BATCH = ("source", "batch_id", "landed_at", "landed_on")
 
 
@@ -60,7 +54,7 @@ class BatchBuilder:
         }
         values = dict(zip(self._columns, zip(*self._rows, strict=True), strict=True))
         arrays = [
-            from_batch[name](_ARROW[kind]) if name in from_batch else pa.array(values[name], _ARROW[kind])
+            from_batch[name](TYPES[kind]) if name in from_batch else pa.array(values[name], TYPES[kind])
             for name, kind in self._table.columns.items()
         ]
         file = self._spool / f"{self._table.name}-{batch_id}.parquet"

@@ -6,104 +6,135 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 
 from runner import dbt, project
+from runner.engine.adopt import described, why_refused
 from runner.errors import KeyRefused, PolytradesError
+from runner.monitor.check import Check
 from runner.settings import Settings
 from runner.sources import dome, gamma
 from runner.warehouse.connect import connect
 
 
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at. `fix` is empty where there is nothing to do."""
-
-    name: str
-    passed: bool
-    finding: str
-    fix: str = ""
-
-
 def examine(settings: Settings) -> list[Check]:
     """All checks, in the order in which a run would meet the trouble."""
-    checks: list[Callable[[Settings], Check]] = [_python, _dbt, _profile, _folders, _warehouse, _orders, _gamma]
-    return [check(settings) for check in checks]
+    checks: list[Callable[[Settings], list[Check]]] = [_python, _dbt, _profile, _folders, _warehouse, _orders, _gamma]
+    return [found for check in checks for found in check(settings)]
 
 
-def _python(_settings: Settings) -> Check:
+def _python(_settings: Settings) -> list[Check]:
     # On an older Python the package does not install, so none gets here.
-    return Check("Python", True, f"Python {platform.python_version()} at {sys.executable}")
+    return [Check("Python", True, f"Python {platform.python_version()} at {sys.executable}")]
 
 
-def _dbt(_settings: Settings) -> Check:
-    wanted = {"dbt-core": "1.11", "dbt-duckdb": "1.11"}
+def _dbt(settings: Settings) -> list[Check]:
+    try:
+        adapter = f"dbt-{project.read_output(project.find_profiles(), settings.target).type}"
+    except PolytradesError:
+        adapter = "dbt-duckdb"  # what is wrong with the profile is said by the next check
     found = []
-    for package, series in wanted.items():
+    for package, series, install in (
+        ("dbt-core", ("1.11",), "make install"),
+        (adapter, ("1.11", "1.12"), "make install" if adapter == "dbt-duckdb" else "make install-bigquery"),
+    ):
         try:
             version = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            return Check("dbt", False, f"{package} is not installed", "Run `make install`.")
-        if not version.startswith(series + "."):
-            return Check(
-                "dbt", False, f"{package} is {version}, not {series}", "Run `make install`: versions are pinned."
-            )
+            return [Check("dbt", False, f"{package} is not installed", f"Run `{install}`.")]
+        if not version.startswith(tuple(f"{part}." for part in series)):
+            return [
+                Check(
+                    "dbt",
+                    False,
+                    f"{package} is {version}, not {' or '.join(series)}",
+                    f"Run `{install}`: versions are pinned.",
+                )
+            ]
         found.append(f"{package} {version}")
-    return Check("dbt", True, ", ".join(found))
+    return [Check("dbt", True, ", ".join(found))]
 
 
-def _profile(settings: Settings) -> Check:
+def _profile(settings: Settings) -> list[Check]:
     profiles = project.find_profiles()
     try:
-        output = project.check_target(profiles, settings.target)
-        project.check_output(output, profiles, settings.duckdb_file)
+        project.check_output(project.read_output(profiles, settings.target), settings.duckdb_file)
     except PolytradesError as error:
-        return Check("profile", False, str(error), "See profiles.example.yml.")
+        return [Check("profile", False, str(error), "See profiles.example.yml.")]
     note = " (the example: there is no profiles.yml)" if profiles.is_example else ""
-    return Check("profile", True, f"target {settings.target} in {profiles.file}{note}")
+    return [Check("profile", True, f"target {settings.target} in {profiles.file}{note}")]
 
 
-def _folders(settings: Settings) -> Check:
+def _folders(settings: Settings) -> list[Check]:
     for folder in (settings.duckdb_file.parent, dbt.artifacts_dir(settings)):
         existing = folder
         while not existing.exists():
             existing = existing.parent
         if not os.access(existing, os.W_OK):
-            return Check(
-                "folders", False, f"{existing} cannot be written", "Set POLYTRADES_DUCKDB_PATH or DBT_TARGET_PATH."
-            )
-    return Check("folders", True, f"{settings.duckdb_file.parent} can be written")
+            return [
+                Check(
+                    "folders", False, f"{existing} cannot be written", "Set POLYTRADES_DUCKDB_PATH or DBT_TARGET_PATH."
+                )
+            ]
+    return [Check("folders", True, f"{settings.duckdb_file.parent} can be written")]
 
 
-def _warehouse(settings: Settings) -> Check:
+def _warehouse(settings: Settings) -> list[Check]:
     try:
-        totals = connect(settings).totals()
+        warehouse = connect(settings)
+        if warehouse.name == "bigquery":
+            from runner.monitor.doctor_bigquery import examine_bigquery
+
+            found = examine_bigquery(warehouse)
+            if any(not check.passed for check in found):
+                return found
+        else:
+            found = []
+        totals = warehouse.totals()
+        adoption = warehouse.find_adoption()
+        lease = warehouse.lease()
     except PolytradesError as error:
-        return Check("warehouse", False, str(error), "Do what it says, then run `polytrades doctor` again.")
+        return [Check("warehouse", False, str(error), "Do what it says, then run `polytrades doctor` again.")]
     if totals.fills is None and not totals.last_runs:
-        return Check("warehouse", True, f"{settings.duckdb_file} is empty or not there yet; the first run makes it")
-    return Check("warehouse", True, f"{settings.duckdb_file}: {totals.fills or 0:,} fills")
+        finding = f"{warehouse.place} is empty or not there yet; the first run makes what it needs"
+    else:
+        finding = f"{warehouse.place}: {totals.fills or 0:,} fills"
+    found.append(Check("warehouse", True, finding))
+    if adoption is not None:
+        refusal = why_refused(adoption, accept_defects=False)
+        if refusal:
+            found.append(Check("existing table", False, refusal, "Follow the plan, then run `polytrades adopt`."))
+        else:
+            found.append(
+                Check(
+                    "existing table",
+                    True,
+                    f"can be adopted, by `polytrades adopt` or the next run: {described(adoption)}",
+                )
+            )
+    if lease is not None and lease.run_id is not None:
+        until = f", until {lease.expires_at:%Y-%m-%d %H:%M} UTC" if lease.expires_at else ""
+        found.append(Check("lease", True, f"held by {lease.holder}{until}; `polytrades lease` says more"))
+    return found
 
 
-def _orders(settings: Settings) -> Check:
+def _orders(settings: Settings) -> list[Check]:
     async def ask() -> str:
         async with dome.client(settings) as http:
             await http.get("/polymarket/orders", [("limit", "1")])
         return f"{settings.dome_base_url} answers, " + ("key accepted" if settings.dome_api_key else "no key needed")
 
     fix = "Set POLYTRADES_DOME_BASE_URL to an order API that answers, or try a local one: `polytrades simulate`."
-    return _asked("order API", ask, fix)
+    return [_asked("order API", ask, fix)]
 
 
-def _gamma(settings: Settings) -> Check:
+def _gamma(settings: Settings) -> list[Check]:
     async def ask() -> str:
         async with gamma.client(settings) as http:
             await http.get("/markets", [("limit", "1"), ("closed", "false")])
         return f"{settings.gamma_base_url} answers"
 
-    return _asked(
-        "Gamma", ask, "Set POLYTRADES_GAMMA_BASE_URL. Without Gamma, fills come in and markets may be missing."
-    )
+    fix = "Set POLYTRADES_GAMMA_BASE_URL. Without Gamma, fills come in and markets may be missing."
+    return [_asked("Gamma", ask, fix)]
 
 
 def _asked(name: str, ask: Callable[[], Coroutine[None, None, str]], fix: str) -> Check:

@@ -1,12 +1,11 @@
-"""DuckDB: one file, one writer. Every call connects, works in one transaction and closes."""
+"""DuckDB: one file, one writer. Every call connects, works and closes; what belongs together is one transaction."""
 
 import re
+import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -14,44 +13,35 @@ import pyarrow as pa
 
 from runner import project
 from runner.errors import Failed, HeldBack
-from runner.warehouse.protocol import (
-    Batch,
-    Checkpoint,
-    FollowedWallet,
-    Rejection,
-    Run,
-    Totals,
-)
+from runner.settings import Settings
+from runner.warehouse.arrow import TYPES
+from runner.warehouse.protocol import Batch, Holder
+from runner.warehouse.sql import SqlWarehouse
 
 _TYPES = {"timestamp": "timestamptz", "float64": "double", "string": "varchar"}
+_WRITTEN_OUT = {"timestamp with time zone": "timestamptz"}
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
-_RUN_COLUMNS = (
-    "run_id, command, started_at, finished_at, exit_code, wallets, wallets_failed, records_received, records_landed, "
-    "records_rejected, fills_new, message"
-)
+_LONGER_THAN_ANY_RUN = 24 * 60
+"""Minutes. The file cannot be opened while dbt has it, so a lease could not be renewed then."""
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-class DuckDBWarehouse:
-    """The file at `path`, created at the first write; waits `lock_wait_seconds` for another process to let go of it."""
+class DuckDBWarehouse(SqlWarehouse):
+    """The file of the settings, created at the first write; waits for another process to let go of it."""
 
     name = "duckdb"
 
-    def __init__(self, path: Path, lock_wait_seconds: float) -> None:
-        self.path = path
-        self._lock_wait_seconds = lock_wait_seconds
-        self._landing = _quoted(str(project.variables()["landing_schema"]))
-        self._state = _quoted(str(project.variables()["state_schema"]))
-        self._production = project.production_schema(default="main")
-        self._marts = _quoted(self._production)
-        self._intermediate = _quoted(project.layer_schema("intermediate", self._production))
-        self._monitoring = project.layer_schema("monitoring", self._production)
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.path = settings.duckdb_file
+        self.place = f"the DuckDB file {self.path}"
+        self._open = threading.local()
 
     @contextmanager
     def _connected(self, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The connection of the step that this thread is in, or one of its own."""
+        if (current := getattr(self._open, "connection", None)) is not None:
+            yield current
+            return
         connection = self._connect(read_only)
         try:
             connection.execute("set TimeZone = 'UTC'")
@@ -66,16 +56,38 @@ class DuckDBWarehouse:
             connection.close()
 
     @contextmanager
-    def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        with self._connected() as connection:
+    def _kept(self, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        """One connection for all calls within."""
+        with self._connected(read_only) as connection:
+            self._open.connection = connection
+            try:
+                yield connection
+            finally:
+                self._open.connection = None
+
+    @contextmanager
+    def _step(self) -> Iterator[None]:
+        if getattr(self._open, "connection", None) is not None:
+            yield  # within a step already
+            return
+        with self._kept(read_only=False) as connection:
             connection.begin()
-            yield connection
+            yield
             connection.commit()
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """For reading only, so that nobody waits for us; without a file there is nothing to open."""
+        if not self.path.exists():
+            yield
+            return
+        with self._kept(read_only=True):
+            yield
 
     def _connect(self, read_only: bool) -> duckdb.DuckDBPyConnection:
         if not self.path.parent.is_dir():
             raise Failed(f"There is no folder {self.path.parent}. Create it, or set POLYTRADES_DUCKDB_PATH.")
-        give_up_at = time.monotonic() + self._lock_wait_seconds
+        give_up_at = time.monotonic() + self._settings.lock_wait_seconds
         while True:
             try:
                 return duckdb.connect(str(self.path), read_only=read_only)
@@ -96,285 +108,82 @@ class DuckDBWarehouse:
             except duckdb.Error as error:
                 raise Failed(f"The DuckDB file {self.path} cannot be opened: {error}") from None
 
-    def prepare(self) -> None:
-        """See Warehouse."""
-        with self._transaction() as connection:
-            present = self._columns(connection)
-            for table in project.source_tables():
-                address = f"{_quoted(table.schema)}.{_quoted(table.name)}"
-                columns = {name: _TYPES.get(kind, kind) for name, kind in table.columns.items()}
-                known = present.get((table.schema, table.name))
-                if known is None:
-                    definition = ", ".join(f"{_quoted(name)} {kind}" for name, kind in columns.items())
-                    connection.execute(f"create schema if not exists {_quoted(table.schema)}")
-                    connection.execute(f"create table {address} ({definition})")
-                    continue
-                for name, kind in columns.items():
-                    if name not in known:
-                        connection.execute(f"alter table {address} add column {_quoted(name)} {kind}")
-
-    def followed_wallets(self) -> list[FollowedWallet]:
-        """See Warehouse."""
-        if not self._has_state("followed_wallets"):
-            return []
+    def _query(self, name: str, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
         with self._connected() as connection:
-            rows = connection.execute(
-                f"select wallet_address, origin from {self._state}.followed_wallets "
-                "where followed_until is null order by wallet_address"
-            ).fetchall()
-        return [FollowedWallet(*row) for row in rows]
+            return connection.execute(_named(sql), parameters).fetchall()
 
-    def change_followed_wallets(self, add: Iterable[FollowedWallet], remove: Iterable[str], at: datetime) -> None:
-        """See Warehouse."""
-        table = f"{self._state}.followed_wallets"
-        with self._transaction() as connection:
-            for wallet in remove:
-                connection.execute(
-                    f"update {table} set followed_until = ? where wallet_address = ? and followed_until is null",
-                    [at, wallet],
-                )
-            rows = [(wallet.wallet_address, at, wallet.origin) for wallet in add]
-            if rows:
-                connection.execute(
-                    f"delete from {table} where followed_until is not null and list_contains(?, wallet_address)",
-                    [[row[0] for row in rows]],
-                )
-                connection.executemany(
-                    f"insert into {table} (wallet_address, followed_from, origin) values (?, ?, ?)", rows
-                )
-
-    def checkpoints(self, source: str) -> dict[str, datetime]:
-        """See Warehouse."""
-        if not self._has_state("checkpoints"):
-            return {}
+    def _execute(self, name: str, sql: str, **parameters: Any) -> int:
         with self._connected() as connection:
-            rows = connection.execute(
-                "select wallet_address, arg_max(fetched_until, recorded_at) "
-                f"from {self._state}.checkpoints where source = ? group by wallet_address",
-                [source],
-            ).fetchall()
-        return dict(rows)
+            row = connection.execute(_named(sql), parameters).fetchone()
+        return int(row[0]) if row and isinstance(row[0], int) else 0
 
-    def land(
-        self,
-        batch: Batch | None,
-        rejections: Sequence[Rejection],
-        checkpoints: Sequence[Checkpoint],
-        run_id: str,
-        at: datetime,
-    ) -> bool:
-        """See Warehouse."""
-        with self._transaction() as connection:
-            is_new = batch is not None and not self._has_landed(connection, batch)
-            if batch is not None and is_new:
-                names = ", ".join(project.source_table("landing", batch.landing_table).columns)
-                connection.execute(
-                    f"insert into {self._landing}.{_quoted(batch.landing_table)} ({names}) "
-                    f"select {names} from read_parquet(?)",
-                    [str(batch.file)],
-                )
-                connection.execute(
-                    f"insert into {self._landing}.batches "
-                    "(batch_id, landing_table, source, row_count, run_id, landed_at, landed_on) "
-                    "values (?, ?, ?, ?, ?, ?, ?)",
-                    [
-                        batch.batch_id,
-                        batch.landing_table,
-                        batch.source,
-                        batch.row_count,
-                        run_id,
-                        batch.landed_at,
-                        batch.landed_at.date(),
-                    ],
-                )
-            self._reject(connection, rejections, run_id, at)
-            if checkpoints:
-                connection.executemany(
-                    f"insert into {self._state}.checkpoints "
-                    "(source, wallet_address, fetched_until, run_id, recorded_at) values (?, ?, ?, ?, ?)",
-                    [(row.source, row.wallet_address, row.fetched_until, run_id, at) for row in checkpoints],
-                )
-        return is_new
-
-    def _has_landed(self, connection: duckdb.DuckDBPyConnection, batch: Batch) -> bool:
-        found = connection.execute(
-            f"select 1 from {self._landing}.batches where batch_id = ?",
-            [batch.batch_id],
-        )
-        return found.fetchone() is not None
-
-    def _reject(
-        self, connection: duckdb.DuckDBPyConnection, rejections: Sequence[Rejection], run_id: str, at: datetime
-    ) -> None:
-        """Adds the rejections that are not there yet: the overlap sends the same bad record every night."""
-        if not rejections:
-            return
-        incoming = pa.Table.from_pylist([asdict(row) for row in rejections])
-        connection.register("incoming_rejections", incoming)
-        connection.execute(
-            f"insert into {self._landing}.rejected_records by name "
-            "select distinct on (record_hash, reason) *, ? as run_id, ?::timestamptz as landed_at "
-            "from incoming_rejections as incoming "
-            f"where not exists (from {self._landing}.rejected_records as known "
-            "where known.record_hash = incoming.record_hash and known.reason = incoming.reason)",
-            [run_id, at],
-        )
-        connection.unregister("incoming_rejections")
-
-    def conditions_to_fetch(self, seen: Iterable[str]) -> list[str]:
-        """See Warehouse."""
+    def _insert(self, name: str, table: project.SourceTable, rows: Sequence[Mapping[str, Any]]) -> None:
+        columns = {column: TYPES[kind] for column, kind in table.columns.items()}
+        incoming = pa.Table.from_pylist([dict(row) for row in rows], schema=pa.schema(list(columns.items())))
+        names = ", ".join(self._quoted(column) for column in columns)
         with self._connected() as connection:
-            known = f"select condition_id from {self._landing}.markets"
-            closed = "select null::varchar"
-            if self._exists(connection, "markets"):
-                known += f" union all select condition_id from {self._marts}.markets"
-                closed = f"select condition_id from {self._marts}.markets where status = 'closed'"
-            rows = connection.execute(
-                f"select condition_id from {self._landing}.trades where condition_id is not null "
-                f"and not exists (from ({known}) as known where known.condition_id = trades.condition_id) "
-                "union "
-                "select seen.condition_id from (select unnest(?) as condition_id) as seen "
-                f"where not exists (from ({closed}) as closed(condition_id) where closed.condition_id = "
-                "seen.condition_id) order by 1",
-                [list(seen)],
-            ).fetchall()
-        return [row[0] for row in rows]
-
-    def events_to_fetch(self) -> list[str]:
-        """See Warehouse."""
-        with self._connected() as connection:
-            slugs = [
-                "select coalesce(payload::json ->> '$.event_slug', payload::json ->> '$.events[0].slug') as event_slug "
-                f"from {self._landing}.markets"
-            ]
-            known = [f"select event_slug from {self._landing}.events"]
-            if self._exists(connection, "markets"):
-                slugs.append(f"select event_slug from {self._marts}.markets")
-            if self._exists(connection, "events"):
-                known.append(f"select event_slug from {self._marts}.events")
-            rows = connection.execute(
-                f"select distinct event_slug from ({' union all '.join(slugs)}) as slugs "
-                f"where event_slug is not null and not exists (from ({' union all '.join(known)}) as known "
-                "where known.event_slug = slugs.event_slug) order by event_slug"
-            ).fetchall()
-        return [row[0] for row in rows]
-
-    def record_run(self, run: Run, at: datetime) -> None:
-        """See Warehouse."""
-        with self._transaction() as connection:
+            connection.register("incoming", incoming)
             connection.execute(
-                f"insert into {self._state}.runs ({_RUN_COLUMNS}, status, recorded_at) "
-                "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    run.run_id,
-                    run.command,
-                    run.started_at,
-                    run.finished_at,
-                    run.exit_code,
-                    run.wallets,
-                    run.wallets_failed,
-                    run.records_received,
-                    run.records_landed,
-                    run.records_rejected,
-                    run.fills_new,
-                    run.message,
-                    "finished" if run.finished_at else "running",
-                    at,
-                ],
+                f"insert into {self._quoted(self._schema_of(table), table.name)} ({names}) select {names} from incoming"
             )
+            connection.unregister("incoming")
 
-    def new_fills(self) -> int:
-        """See Warehouse."""
+    def _load(self, batch: Batch) -> datetime:
+        names = ", ".join(project.source_table("landing", batch.landing_table).columns)
         with self._connected() as connection:
-            (count,) = _one(connection)(
-                f"select count(*) from {self._intermediate}.int_trades_deduplicated "
-                "where is_new and key_quality <> 'retired'"
+            connection.execute(
+                f"insert into {self._landing(batch.landing_table)} ({names}) select {names} from read_parquet(?)",
+                [str(batch.file)],
             )
-        return int(count)
+        return batch.landed_at
 
-    def totals(self) -> Totals:
-        """See Warehouse."""
-        if not self.path.exists():
-            return Totals()
-        with self._connected(read_only=True) as connection:
-            present = self._columns(connection)
-            if (project.variables()["state_schema"], "runs") not in present:
-                return Totals()
-            totals = Totals()
-            one = _one(connection)
-            if self._exists(connection, "trades"):
-                totals.fills, totals.latest_fill_at, totals.wallets_with_fills = one(
-                    f"select count(*), max(timestamp), count(distinct wallet_address) from {self._marts}.trades"
-                )
-            for mart in ("markets", "events"):
-                if self._exists(connection, mart):
-                    setattr(totals, mart, one(f"select count(*) from {self._marts}.{mart}")[0])
-            if self._exists(connection, "trade_collisions"):
-                totals.collisions = one(
-                    f"select count(*) from {self._marts}.trade_collisions where key_quality <> 'collapsed'"
-                )[0]
-            if (self._monitoring, "mon_duplicate_keys") in present:
-                monitoring = _quoted(self._monitoring)
-                totals.duplicate_keys = one(f"select count(*) from {monitoring}.mon_duplicate_keys")[0]
-            totals.wallets_followed = one(
-                f"select count(*) from {self._state}.followed_wallets where followed_until is null"
-            )[0]
-            totals.pending_batches, totals.pending_rows = one(
-                f"select count(*), coalesce(sum(row_count), 0)::bigint from {self._landing}.batches "
-                f"where landing_table = 'trades' and batch_id not in "
-                f"(select batch_id from {self._state}.merged_batches where mart = 'trades')"
-            )
-            totals.rejected_by_reason = dict(
-                connection.execute(
-                    f"select reason, count(*) from {self._landing}.rejected_records group by reason order by 2 desc, 1"
-                ).fetchall()
-            )
-            totals.rejected_records = sum(totals.rejected_by_reason.values())
-            totals.lost_marts = [
-                mart
-                for (mart,) in connection.execute(
-                    f"select distinct mart from {self._state}.merged_batches order by mart"
-                ).fetchall()
-                if not self._exists(connection, mart)
-            ]
-            totals.last_runs = [
-                Run(*row)
-                for row in connection.execute(
-                    f"select {_RUN_COLUMNS} from {self._state}.runs "
-                    "qualify row_number() over (partition by run_id order by recorded_at desc, finished_at is null) "
-                    "= 1 order by started_at desc limit 50"
-                ).fetchall()
-            ]
-        return totals
-
-    def _columns(self, connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], set[str]]:
-        """(schema, table) → names of its columns."""
-        columns: dict[tuple[str, str], set[str]] = {}
-        for schema, table, column in connection.execute(
-            "select table_schema, table_name, column_name from information_schema.columns "
-            "where table_catalog = current_database()"
-        ).fetchall():
-            columns.setdefault((schema, table), set()).add(column)
+    def _columns(self) -> dict[tuple[str, str], dict[str, str]]:
+        if not self.path.exists() and getattr(self._open, "connection", None) is None:
+            return {}
+        columns: dict[tuple[str, str], dict[str, str]] = {}
+        for schema, table, column, kind in self._query(
+            "columns",
+            "select table_schema, table_name, column_name, data_type from information_schema.columns "
+            "where table_catalog = current_database()",
+        ):
+            columns.setdefault((schema, table), {})[column] = kind
         return columns
 
-    def _has_state(self, table: str) -> bool:
-        """False before the first run, which makes the file and its tables; asking makes neither."""
-        if not self.path.exists():
-            return False
-        with self._connected() as connection:
-            return (project.variables()["state_schema"], table) in self._columns(connection)
+    def _create(self, table: project.SourceTable) -> None:
+        schema = self._schema_of(table)
+        self._execute("create_schema", f"create schema if not exists {self._quoted(schema)}")
+        self._execute("create_table", f"create table {self._quoted(schema, table.name)} {self._definition(table)}")
 
-    def _exists(self, connection: duckdb.DuckDBPyConnection, mart: str) -> bool:
-        return (self._production, mart) in self._columns(connection)
+    def _layout_problems(self) -> list[str]:
+        return []
+
+    def acquire_lease(self, run_id: str, holder: str, minutes: float) -> str | None:
+        """See Warehouse. Not renewed, so taken for longer than any run; a run that died is known by its pid."""
+        return super().acquire_lease(run_id, holder, max(minutes, _LONGER_THAN_ANY_RUN))
+
+    def _is_dead(self, holder: Holder) -> bool:
+        """Also a build by hand: it keeps the file to itself while it runs, and we have opened it."""
+        return holder.pid is None or super()._is_dead(holder)
+
+    def _quoted(self, *names: str) -> str:
+        return ".".join('"' + name.replace('"', '""') + '"' for name in names)
+
+    def _type(self, kind: str) -> str:
+        return _TYPES.get(kind, kind)
+
+    def _is_same_type(self, found: str, kind: str) -> bool:
+        return _WRITTEN_OUT.get(found.lower(), found.lower()) == self._type(kind)
+
+    def _each(self, parameter: str, column: str) -> str:
+        return f"(select unnest(cast(@{parameter} as varchar[])) as {column}) as each_{parameter}"
+
+    def _json_text(self, column: str, path: str) -> str:
+        return f"json_extract_string({column}, '{path}')"
+
+    def _in_minutes(self, minutes: float) -> str:
+        return f"now() + interval {int(minutes)} minute" if minutes else "now()"
 
 
-def _one(connection: duckdb.DuckDBPyConnection) -> Any:
-    """Runs a query that gives one row."""
-
-    def run(query: str) -> tuple[Any, ...]:
-        row = connection.execute(query).fetchone()
-        if row is None:
-            raise Failed(f"A query gave no row: {query}")
-        return row
-
-    return run
+def _named(sql: str) -> str:
+    """DuckDB writes named parameters with a dollar sign."""
+    return re.sub(r"@(\w+)", r"$\1", sql)

@@ -1,8 +1,9 @@
 """What the runner needs of a warehouse, and the values that pass between them. All instants are UTC."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -21,11 +22,16 @@ class Batch:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """`wallet_address` has been fetched completely from `source` up to `fetched_until` (exclusive)."""
+    """`wallet_address` has been fetched completely from `source` from `window_start` to `fetched_until` (exclusive).
+
+    `window_start` None: since ever. `records` came for it.
+    """
 
     source: str
     wallet_address: str
+    window_start: datetime | None
     fetched_until: datetime
+    records: int
 
 
 @dataclass(frozen=True)
@@ -90,13 +96,65 @@ class Totals:
     last_runs: list[Run] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Holder:
+    """Who has the lease. `run_id` None: nobody. `host` and `pid` are None for a build by hand."""
+
+    token: int
+    run_id: str | None
+    holder: str | None
+    host: str | None
+    pid: int | None
+    acquired_at: datetime | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True)
+class JobCost:
+    """Bytes of a group of jobs: on a UTC day, of a command, sent by a model, a test or a statement of the runner."""
+
+    day: date
+    command: str
+    kind: str
+    name: str
+    jobs: int
+    bytes_billed: int
+
+
+@dataclass
+class Adoption:
+    """A table `trades` that polytrades did not make, and whether it can become the production table as it is.
+
+    `problems` are sentences with what to do; `missing_columns` will be appended; `defects` counts rows that break the
+    key (`null_keys`, `duplicate_keys`).
+    """
+
+    table: str
+    rows: int = 0
+    wallets: int = 0
+    first_fill_at: datetime | None = None
+    last_fill_at: datetime | None = None
+    null_keys: int = 0
+    duplicate_keys: int = 0
+    missing_columns: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def has_defects(self) -> bool:
+        """True if rows break the key."""
+        return bool(self.null_keys or self.duplicate_keys)
+
+
 class Warehouse(Protocol):
     """Every method opens what it needs and leaves nothing open, so that dbt and readers get their turn.
 
-    Each may raise HeldBack (another process holds the warehouse) or Failed (it cannot be used; the message says why).
+    Each may raise HeldBack (another process holds the warehouse, a limit is reached) or Failed (it cannot be used; the
+    message says why).
     """
 
     name: str
+    place: str
+    """File or project, for messages."""
 
     def prepare(self) -> None:
         """Makes sure that the landing and state tables exist, with every column of today."""
@@ -134,3 +192,57 @@ class Warehouse(Protocol):
 
     def totals(self) -> Totals:
         """Reads what `status` shows."""
+
+    def acquire_lease(self, run_id: str, holder: str, minutes: float) -> str | None:
+        """Takes the lease for a run; gives the run id of a dead holder that it was taken from, None if nobody had it.
+
+        From here on `land` refuses once somebody else has the lease.
+
+        Raises:
+            HeldBack: somebody else has it. The message says who, since when and until when.
+        """
+
+    def keeping_lease(self, minutes: float) -> AbstractContextManager[None]:
+        """Context in which our lease does not expire."""
+
+    def renew_lease(self, minutes: float) -> bool:
+        """Lengthens our lease; False if it has passed to somebody else."""
+
+    def release_lease(self) -> None:
+        """Gives our lease back; nothing if we have none any more."""
+
+    def lease(self) -> Holder | None:
+        """Who has the lease; None before the first run."""
+
+    def free_lease(self, run_id: str) -> None:
+        """Takes the lease away from `run_id`, if it still has it."""
+
+    def end_orphans(self, run_id: str, wait_seconds: float) -> list[str]:
+        """Jobs of a dead run that still work in the warehouse: waits for them, then cancels. Gives what it did."""
+
+    def empty_merged_days(self, before: date) -> dict[str, int]:
+        """Deletes landed days before `before` of which everything is merged; landing table → number of days."""
+
+    def find_adoption(self) -> Adoption | None:
+        """Looks at a table `trades` that polytrades has not made or adopted; None where there is none."""
+
+    def adopt(self, adoption: Adoption, run_id: str, at: datetime) -> None:
+        """Records the table as ours: columns appended, history inherited by coverage and checkpoints."""
+
+    def names_jobs(self, command: str, run_id: str) -> None:
+        """What the warehouse's jobs are called from now on, for its bill."""
+
+    def bytes_billed_by(self, run_id: str) -> int:
+        """Bytes in job_costs of a run."""
+
+    def collect_costs(self) -> None:
+        """Copies the bytes of our finished jobs, dbt's included, from the warehouse's own books into job_costs."""
+
+    def bytes_billed_on(self, day: date) -> int:
+        """Bytes in job_costs on a UTC day."""
+
+    def costs(self, since: date) -> list[JobCost]:
+        """What job_costs has since a UTC day, the newest day first, then the most bytes."""
+
+    def reconciled_bytes(self, since: date) -> dict[date, int] | None:
+        """Day → bytes billed to our labels by the warehouse's own account of all jobs; None if we may not read it."""

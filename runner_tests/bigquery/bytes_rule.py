@@ -12,11 +12,11 @@ BigQuery's way.
 for `*` all, in a subquery, CTE or view those that the query around it mentions. `count(*)` reads none.
 
 *Partitions.* One is excluded only by a conjunct of WHERE, or of ON in a MERGE, that compares the bare partition column
-with literals: `=`, `<`, `<=`, `>`, `>=`, `between`, `in`; of an OR, each arm must exclude it. `date '…'`,
-`timestamp '…'` and `datetime '…'` are literals, and a query parameter counts as the literal it carries. A function or a cast around
-the column excludes nothing, nor does a subquery, a call (`current_timestamp()`) or a script's variable on the other
-side, nor the ON of a join. A predicate reaches a table through subqueries, CTEs and views whose output is the bare
-column, but not past LIMIT, QUALIFY or a window function. With WHEN NOT MATCHED BY SOURCE the whole target is read.
+with literals: `=`, `<`, `<=`, `>`, `>=`, `between`, `in`; of an OR, each arm must exclude it. `date '…'`, `timestamp
+'…'` and `datetime '…'` are literals, and a query parameter counts as the literal it carries. A function or a cast
+around the column excludes nothing, nor does a subquery, a call (`current_timestamp()`) or a script's variable on the
+other side, nor the ON of a join. A predicate reaches a table through subqueries, CTEs and views whose output is the
+bare column, but not past LIMIT, QUALIFY or a window function. With WHEN NOT MATCHED BY SOURCE the whole target is read.
 Partitioned means by a column, by hour, day, month or year; any other table is one partition.
 
 *Zero*: DDL without a query, INFORMATION_SCHEMA, tables that do not exist yet. Each statement of a script is counted;
@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Protocol
 
@@ -114,7 +114,9 @@ def written(sql: str, default_project: str, default_dataset: str | None) -> set[
             continue
         if isinstance(statement, exp.TruncateTable):
             targets = statement.expressions
-        elif isinstance(statement, exp.DML | exp.Create | exp.Drop | exp.Alter):
+        elif isinstance(statement, exp.Drop):
+            targets = statement.args["tables"]
+        elif isinstance(statement, exp.DML | exp.Create | exp.Alter):
             targets = [statement.this.this if isinstance(statement.this, exp.Schema) else statement.this]
         else:
             return None
@@ -124,6 +126,31 @@ def written(sql: str, default_project: str, default_dataset: str | None) -> set[
             return None
         keys |= {scope.key(target) for target in targets}
     return keys
+
+
+def statement_types(sql: str) -> list[str]:
+    """What BigQuery calls each statement."""
+    return [_statement_type(statement) for statement in parse(sql)]
+
+
+def understood(sql: str) -> bool:
+    """Whether the parser understands every statement; where it does not, the rule counts nothing."""
+    return not any(isinstance(statement, exp.Command) for statement in parse(sql))
+
+
+def _statement_type(statement: exp.Expr) -> str:
+    if isinstance(statement, exp.Query):
+        return "SELECT"
+    if isinstance(statement, exp.Transaction):
+        return "BEGIN_TRANSACTION"
+    if isinstance(statement, exp.Commit | exp.Rollback):
+        return f"{type(statement).__name__.upper()}_TRANSACTION"
+    kind = str(statement.args.get("kind") or "TABLE").upper()
+    if isinstance(statement, exp.Create):
+        return f"CREATE_{kind}" + ("_AS_SELECT" if kind == "TABLE" and statement.expression else "")
+    if isinstance(statement, exp.Drop | exp.Alter):
+        return f"{type(statement).__name__.upper()}_{kind}"
+    return "TRUNCATE_TABLE" if isinstance(statement, exp.TruncateTable) else type(statement).__name__.upper()
 
 
 @lru_cache(maxsize=512)
@@ -634,8 +661,3 @@ def _moment(node: exp.Expr, parameters: Mapping[str, str]) -> datetime | None:
     except ValueError:
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def partition_id(value: date | None, granularity: str = "DAY") -> str:
-    """The name of the partition a value belongs to."""
-    return NULL_PARTITION if value is None else value.strftime(FORMATS[granularity])

@@ -37,7 +37,7 @@ def client(url: str, project: str) -> bigquery.Client:
     return bigquery.Client(
         project=project,
         credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
-        client_options=ClientOptions(api_endpoint=url),  # type: ignore[no-untyped-call]
+        client_options=ClientOptions(api_endpoint=url),
         location="US",
     )
 
@@ -79,8 +79,8 @@ def run_emulator(folder: Path) -> Iterator[Emulator]:
 
 def _start(folder: Path, log: Path) -> Emulator:
     port, grpc_port = _free_ports()
-    command = [ENVIRONMENT / "bin" / "python", LAUNCH, "--until-stdin-closes", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--grpc-port", str(grpc_port), "--data-dir", folder / "data"]
+    command = [str(ENVIRONMENT / "bin" / "python"), str(LAUNCH), "--until-stdin-closes", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--grpc-port", str(grpc_port), "--data-dir", str(folder / "data")]
     # The extensions were installed below this HOME, see the Makefile.
     environment = os.environ | {"HOME": str(ENVIRONMENT / "home")}
     with log.open("wb") as output:

@@ -14,6 +14,7 @@ class Written:
     """`d.t`: three days of ten rows, columns of 1, 10 and 100 bytes a row; `d.s` the same without partitions."""
 
     def table(self, key: Key) -> Table | None:
+        """One of them."""
         sizes = {"ts": 10, "k": 100, "v": 1000}
         return {
             "t": Table(tuple(sizes), {day: Partition(10, sizes) for day in DAYS}, "ts"),

@@ -1,0 +1,293 @@
+"""BigQuery: load jobs in, MERGE by dbt inside; nothing is pulled through Python."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from runner import project
+from runner.errors import Failed, HeldBack, PolytradesError, UsageError
+from runner.settings import Settings
+from runner.warehouse.jobs import APP, Jobs, Rows
+from runner.warehouse.protocol import Batch
+from runner.warehouse.sql import SqlWarehouse
+
+_TYPES = {"bigint": "int64", "boolean": "bool"}
+_PARAMETER_BYTES = 1_000_000
+"""Text of the rows bound to one statement; a request may have 10 MB."""
+_LOOKED_BACK = timedelta(days=2)
+"""How far behind the newest row of job_costs a job may have ended late."""
+
+
+class BigQueryWarehouse(SqlWarehouse):
+    """The project of a profile's output. One writer by the lease; a second one is told who has it."""
+
+    name = "bigquery"
+
+    def __init__(self, settings: Settings, output: project.Output) -> None:
+        super().__init__(settings)
+        self._output = output
+        self.jobs = Jobs(output, settings.maximum_bytes_billed, settings.bigquery_patience_seconds)
+        self.place = f"the BigQuery project {self.jobs.data_project}"
+
+    def _query(self, name: str, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        rows, _ = self.jobs.query(name, sql, parameters)
+        return list(rows)
+
+    def _execute(self, name: str, sql: str, **parameters: Any) -> int:
+        _, written = self.jobs.query(name, sql, parameters)
+        return written
+
+    def _insert(self, name: str, table: project.SourceTable, rows: Sequence[Mapping[str, Any]]) -> None:
+        columns = ", ".join(self._quoted(column) for column in table.columns)
+        values = ", ".join(f"given.{self._quoted(column)}" for column in table.columns)
+        address = self._quoted(self._schema_of(table), table.name)
+        for chunk in _chunks(rows):
+            self._execute(
+                name,
+                f"insert into {address} ({columns}) select {values} from unnest(@rows) as given",
+                rows=Rows(table.columns, chunk),
+            )
+
+    @contextmanager
+    def _step(self) -> Iterator[None]:
+        """Each statement is a job of its own. What matters is their order, and that each is safe to run twice."""
+        yield
+
+    def _load(self, batch: Batch) -> datetime:
+        table = project.source_table("landing", batch.landing_table)
+        found: list[datetime] = []
+
+        def is_there(created: datetime) -> bool:
+            """Looks for the rows of an earlier load, on the days on which it may have run."""
+            ((count, landed_at),) = self._query(
+                "find_loaded_rows",
+                f"select count(*), min(landed_at) from {self._landing(batch.landing_table)} "
+                "where landed_on between @first and @last and batch_id = @batch",
+                first=(created - timedelta(days=1)).date(),
+                last=(created + timedelta(days=1)).date(),
+                batch=batch.batch_id,
+            )
+            if count == batch.row_count:
+                found.append(landed_at)
+            return bool(count == batch.row_count)
+
+        address = f"{self.jobs.data_project}.{self._schemas.landing}.{batch.landing_table}"
+        self.jobs.load(batch, address, table, is_there)
+        return found[0] if found else batch.landed_at
+
+    def _columns(self) -> dict[tuple[str, str], dict[str, str]]:
+        columns: dict[tuple[str, str], dict[str, str]] = {}
+        schemas = self._schemas
+        present = [
+            f"select table_schema, table_name, column_name, data_type, ordinal_position "
+            f"from {self._quoted(schema)}.INFORMATION_SCHEMA.COLUMNS"
+            for schema in (schemas.landing, schemas.state, schemas.production, schemas.monitoring)
+            if self.jobs.dataset(schema) is not None
+        ]
+        if present:
+            for schema, table, column, kind, _ in self._query("columns", " union all ".join(present)):
+                columns.setdefault((schema, table), {})[column] = kind
+        return columns
+
+    def _has_state(self, table: str) -> bool:
+        return self.jobs.table(self._schemas.state, table) is not None
+
+    def _create(self, table: project.SourceTable) -> None:
+        schema = self._schema_of(table)
+        self._execute(
+            "create_schema",
+            f"create schema if not exists {self._quoted(schema)} options (location = '{self.jobs.location}')",
+        )
+        layout = f" partition by {table.partition_by}" if table.partition_by else ""
+        layout += f" cluster by {', '.join(table.cluster_by)}" if table.cluster_by else ""
+        definition = self._definition(table)
+        address = self._quoted(schema, table.name)
+        statement = f"{definition}{layout}" if table.only_row is None else definition
+        self._execute("create_table", f"create table if not exists {address} {statement}")
+
+    def _layout_problems(self) -> list[str]:
+        return [problem for problem, _ in self.layout_findings("trades")]
+
+    def layout_findings(self, mart: str) -> list[tuple[str, str]]:
+        """What is wrong with a mart's storage: (finding, what to run)."""
+        table = self.jobs.table(self._schemas.production, mart)
+        if table is None:
+            return []
+        address = self._mart(mart)
+        copy = (
+            f"create table {self._mart(mart + '_partitioned')} partition by timestamp_trunc(timestamp, day) "
+            f"cluster by wallet_address, condition_id as select * from {address}"
+        )
+        if table.table_type != "TABLE":
+            return [
+                (f"{address} is a {table.table_type.lower()}, not a table", f"Give it another name, or copy it: {copy}")
+            ]
+        found = []
+        partitioning = table.time_partitioning
+        if partitioning is None or partitioning.field != "timestamp" or partitioning.type_ != "DAY":
+            how = f"by {partitioning.type_} of {partitioning.field or 'ingestion'}" if partitioning else "not at all"
+            found.append(
+                (
+                    f"{address} is partitioned {how}, so every merge would read the whole table",
+                    f"Make a copy by day, look at it, then swap the names: {copy}",
+                )
+            )
+        elif partitioning.expiration_ms:
+            found.append(
+                (
+                    f"{address} forgets its partitions after {partitioning.expiration_ms / 86_400_000:,.0f} days",
+                    f"alter table {address} set options (partition_expiration_days = null)",
+                )
+            )
+        if table.expires:
+            found.append(
+                (
+                    f"{address} is going to be deleted at {table.expires:%Y-%m-%d %H:%M} UTC",
+                    f"alter table {address} set options (expiration_timestamp = null)",
+                )
+            )
+        return found
+
+    def end_orphans(self, run_id: str, wait_seconds: float) -> list[str]:
+        """See Warehouse. Killing dbt does not end the job that it had sent."""
+        give_up_at = time.monotonic() + wait_seconds
+        done: list[str] = []
+        while working := self.jobs.working(run_id):
+            if time.monotonic() >= give_up_at:
+                for job_id in working:
+                    self.jobs.cancel(job_id)
+                done.append(f"ended {len(working)} jobs of the dead run {run_id}")
+                give_up_at = time.monotonic() + 60
+                if len(done) > 1:
+                    raise HeldBack(
+                        f"Jobs of the dead run {run_id} do not end: {', '.join(working)}. Cancel them in BigQuery, "
+                        "then "
+                        "run the same command again."
+                    )
+            time.sleep(0.5)
+        return done
+
+    @contextmanager
+    def keeping_lease(self, minutes: float) -> Iterator[None]:
+        """See Warehouse. Renewed by a thread with a client of its own, three times in the time that it is taken for."""
+        ended = threading.Event()
+        other = BigQueryWarehouse(self._settings, self._output)
+        other.names_jobs(self.jobs.command, self.jobs.run_id)
+        other._run_id = self._run_id
+
+        def renew() -> None:
+            while not ended.wait(minutes * 60 / 3):
+                # What is wrong with one renewal is seen by the next, or by the statement that the lease guards.
+                with suppress(PolytradesError):
+                    other.renew_lease(minutes)
+
+        thread = threading.Thread(target=renew, name="lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def names_jobs(self, command: str, run_id: str) -> None:
+        """See Warehouse."""
+        self.jobs.command, self.jobs.run_id = command, run_id
+
+    # Cost.
+
+    def collect_costs(self) -> None:
+        """See Warehouse. BigQuery's list of jobs is the account: it has dbt's jobs and those of killed runs too."""
+        if not self._has_state("job_costs"):
+            return
+        table = project.source_table("state", "job_costs")
+        today = datetime.now(UTC)
+        # A partition's day bounds what is read; jobs older than this were collected, or are history.
+        first = (today - timedelta(days=30)).date()
+        ((newest,),) = self._query(
+            "newest_cost",
+            f"select max(created_at) from {self._state('job_costs')} where billed_on >= @first",
+            first=first,
+        )
+        since = max(newest - _LOOKED_BACK, today - timedelta(days=30)) if newest else today - timedelta(days=1)
+        known = {
+            row[0]
+            for row in self._query(
+                "known_costs",
+                f"select job_id from {self._state('job_costs')} where billed_on >= @day",
+                day=since.date(),
+            )
+        }
+        rows = [
+            {
+                "job_id": job.job_id,
+                "billed_on": job.created_at.date(),
+                "created_at": job.created_at,
+                "run_id": job.labels.get("run_id"),
+                "command": job.labels.get("command"),
+                "kind": job.labels.get("kind"),
+                "name": job.labels.get("model"),
+                "job_type": job.job_type,
+                "bytes_processed": job.bytes_processed,
+                "bytes_billed": job.bytes_billed,
+                "slot_millis": job.slot_millis,
+                "error_reason": job.error_reason,
+            }
+            for job in self.jobs.finished(since)
+            if job.job_id not in known
+        ]
+        if rows:
+            self._insert("record_costs", table, rows)
+
+    def reconciled_bytes(self, since: date) -> dict[date, int] | None:
+        """See Warehouse."""
+        try:
+            rows = self._query(
+                "reconcile_costs",
+                "select date(creation_time) as day, sum(total_bytes_billed) as bytes "
+                f"from `{self.jobs.project}`.`region-{self.jobs.location.lower()}`.INFORMATION_SCHEMA.JOBS as jobs "
+                "where creation_time >= @since and exists ("
+                "select 1 from unnest(jobs.labels) as label where label.key = 'app' and label.value = @app) "
+                "and parent_job_id is null and state = 'DONE' "
+                "group by day order by day desc",
+                since=datetime(since.year, since.month, since.day, tzinfo=UTC),
+                app=APP,
+            )
+        except (UsageError, Failed):  # no right to read it, or a BigQuery that has no such account
+            return None
+        return {day: int(total or 0) for day, total in rows}
+
+    # Dialect.
+
+    def _quoted(self, *names: str) -> str:
+        return ".".join(f"`{name}`" for name in (self.jobs.data_project, *names)) if len(names) > 1 else f"`{names[0]}`"
+
+    def _type(self, kind: str) -> str:
+        return _TYPES.get(kind, kind)
+
+    def _each(self, parameter: str, column: str) -> str:
+        return f"unnest(@{parameter}) as {column}"
+
+    def _json_text(self, column: str, path: str) -> str:
+        return f"json_value({column}, '{path}')"
+
+    def _in_minutes(self, minutes: float) -> str:
+        now = "current_timestamp()"
+        return f"timestamp_add({now}, interval {int(minutes)} minute)" if minutes else now
+
+
+def _chunks(rows: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """Rows in portions that fit into a request."""
+    chunk: list[Mapping[str, Any]] = []
+    size = 0
+    for row in rows:
+        chunk.append(row)
+        size += len(json.dumps(row, default=str))
+        if size >= _PARAMETER_BYTES or len(chunk) >= 1000:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk

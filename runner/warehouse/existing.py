@@ -1,0 +1,107 @@
+"""A table `trades` that was there before: looked at whole once, then taken on as it is."""
+
+from datetime import datetime
+
+from runner import project
+from runner.warehouse.protocol import Adoption
+from runner.warehouse.statements import Statements
+
+_LEGACY_COLUMNS = 14
+"""The first columns of `trades` are those of the table that it replaces; the others are ours and may be missing."""
+_ADOPTED = "adopted_trades"
+"""In state.recorded_settings: a table `trades` that was not made here has been adopted."""
+
+
+class Existing(Statements):
+    """Adoption. Nothing in here drops or rewrites anything."""
+
+    def find_adoption(self) -> Adoption | None:
+        """See Warehouse."""
+        if self._is_ours():
+            return None
+        columns = self._columns().get((self._schemas.production, "trades"))
+        if columns is None:
+            return None
+        table = self._mart("trades")
+        found = Adoption(table)
+        wanted = project.mart_columns("trades")
+        for name, kind in list(wanted.items())[:_LEGACY_COLUMNS]:
+            if name not in columns:
+                found.problems.append(f"The column {name} ({kind}) is missing: {self._add_column(name, kind)}")
+        found.missing_columns = [name for name in wanted if name not in columns]
+        for name, kind in wanted.items():
+            if name in columns and not self._is_same_type(columns[name], kind):
+                found.problems.append(
+                    f"The column {name} is {columns[name]}, not {self._type(kind)}: make a copy of the table in which "
+                    f"it is cast, and give the copy this name."
+                )
+        found.problems += self._layout_problems()
+        keys = ("wallet_address", "tx_hash", "order_hash")
+        if all(name in columns for name in (*keys, "timestamp")):
+            found.rows, found.wallets, found.first_fill_at, found.last_fill_at, found.null_keys = self._one(
+                "look_at_existing_trades",
+                "select count(*), count(distinct wallet_address), min(timestamp), max(timestamp), "
+                "count(case when wallet_address is null or tx_hash is null or order_hash is null or timestamp is null "
+                f"then 1 end) from {table}",
+            )
+            (found.duplicate_keys,) = self._one(
+                "count_existing_duplicates",
+                f"select count(*) from (select 1 as one from {table} where wallet_address is not null and tx_hash is "
+                "not "
+                "null and order_hash is not null group by wallet_address, tx_hash, order_hash having count(*) > 1) "
+                "as twice",
+            )
+        return found
+
+    def _add_column(self, name: str, kind: str) -> str:
+        return f"alter table {self._mart('trades')} add column {self._quoted(name)} {self._type(kind)}"
+
+    def _is_same_type(self, found: str, kind: str) -> bool:
+        return found.lower() == self._type(kind).lower()
+
+    def _is_ours(self) -> bool:
+        """Whether `trades` was made by a build, which records its policy first, or adopted."""
+        return self._has_state("recorded_settings") and bool(
+            self._query(
+                "is_trades_ours",
+                f"select 1 as found from {self._state('recorded_settings')} where name in (@made, @adopted) limit 1",
+                made="missing_order_hash",
+                adopted=_ADOPTED,
+            )
+        )
+
+    def adopt(self, adoption: Adoption, run_id: str, at: datetime) -> None:
+        """See Warehouse. Every statement is safe to run twice; the record that ends the adoption comes last."""
+        for name in adoption.missing_columns:
+            self._execute("append_column", self._add_column(name, project.mart_columns("trades")[name]))
+        with self._step():
+            self._execute(
+                "inherit_coverage",
+                f"insert into {self._state('coverage')} (source, wallet_address, window_start, window_end, status, "
+                "records_received, run_id, recorded_at) "
+                "select @source, lower(wallet_address), min(timestamp), max(timestamp), 'inherited', count(*), "
+                "@run_id, @at "
+                f"from {self._mart('trades')} where wallet_address is not null group by lower(wallet_address)",
+                source="dome",
+                run_id=run_id,
+                at=at,
+            )
+            self._execute(
+                "inherit_checkpoints",
+                f"insert into {self._state('checkpoints')} (source, wallet_address, fetched_until, run_id, "
+                "recorded_at) "
+                "select coverage.source, coverage.wallet_address, max(coverage.window_end), @run_id, @at "
+                f"from {self._state('coverage')} as coverage "
+                f"left join {self._state('checkpoints')} as known "
+                "on coverage.wallet_address = known.wallet_address and coverage.source = known.source "
+                "where coverage.status = 'inherited' and known.wallet_address is null "
+                "group by coverage.source, coverage.wallet_address",
+                run_id=run_id,
+                at=at,
+            )
+            defects = f"{adoption.null_keys} null keys, {adoption.duplicate_keys} duplicate keys"
+            self._insert(
+                "record_adoption",
+                project.source_table("state", "recorded_settings"),
+                [{"name": _ADOPTED, "value": f"{adoption.rows} rows, {defects}", "recorded_at": at}],
+            )

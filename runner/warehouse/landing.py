@@ -1,0 +1,290 @@
+"""Landing and what decides what is fetched: tables, followed wallets, checkpoints, batches, rejections."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
+
+from runner import project
+from runner.errors import HeldBack
+from runner.warehouse.protocol import Batch, Checkpoint, FollowedWallet, Rejection
+from runner.warehouse.statements import Statements
+from runner.windows import utc_now
+
+
+class Landing(Statements):
+    """Everything that a run writes before dbt."""
+
+    def prepare(self) -> None:
+        """See Warehouse."""
+        with self._step():
+            present = self._columns()
+            for table in project.source_tables():
+                schema = self._schema_of(table)
+                known = present.get((schema, table.name))
+                if known is None:
+                    self._create(table)
+                    continue
+                for name, kind in table.columns.items():
+                    if name not in known:
+                        self._execute(
+                            "add_column",
+                            f"alter table {self._quoted(schema, table.name)} "
+                            f"add column {self._quoted(name)} {self._type(kind)}",
+                        )
+
+    def _definition(self, table: project.SourceTable) -> str:
+        """Columns for a CREATE TABLE, or the query that makes the only row."""
+        if table.only_row is None:
+            columns = ", ".join(f"{self._quoted(name)} {self._type(kind)}" for name, kind in table.columns.items())
+            return f"({columns})"
+        values = ", ".join(
+            f"cast({table.only_row.get(name, 'null')} as {self._type(kind)}) as {self._quoted(name)}"
+            for name, kind in table.columns.items()
+        )
+        return f"as select {values}"
+
+    # Wallets and checkpoints.
+
+    def followed_wallets(self) -> list[FollowedWallet]:
+        """See Warehouse."""
+        if not self._has_state("followed_wallets"):
+            return []
+        rows = self._query(
+            "followed_wallets",
+            f"select wallet_address, origin from {self._state('followed_wallets')} "
+            "where followed_until is null order by wallet_address",
+        )
+        return [FollowedWallet(*row) for row in rows]
+
+    def change_followed_wallets(self, add: Iterable[FollowedWallet], remove: Iterable[str], at: datetime) -> None:
+        """See Warehouse."""
+        table = self._state("followed_wallets")
+        added = list(add)
+        with self._step():
+            if removed := list(remove):
+                self._execute(
+                    "unfollow_wallets",
+                    f"update {table} set followed_until = @at where followed_until is null "
+                    f"and wallet_address in (select wallet from {self._each('wallets', 'wallet')})",
+                    at=at,
+                    wallets=removed,
+                )
+            if added:
+                self._execute(
+                    "forget_unfollowed_wallets",
+                    f"delete from {table} where wallet_address in (select wallet from "
+                    f"{self._each('wallets', 'wallet')})",
+                    wallets=[wallet.wallet_address for wallet in added],
+                )
+                self._insert(
+                    "follow_wallets",
+                    project.source_table("state", "followed_wallets"),
+                    [
+                        {"wallet_address": wallet.wallet_address, "followed_from": at, "origin": wallet.origin}
+                        for wallet in added
+                    ],
+                )
+
+    def checkpoints(self, source: str) -> dict[str, datetime]:
+        """See Warehouse."""
+        if not self._has_state("checkpoints"):
+            return {}
+        rows = self._query(
+            "checkpoints",
+            f"select wallet_address, fetched_until from {self._state('checkpoints')} where source = @source "
+            "qualify row_number() over (partition by wallet_address order by recorded_at desc, fetched_until desc) = 1",
+            source=source,
+        )
+        return dict(rows)
+
+    # Landing.
+
+    def land(
+        self,
+        batch: Batch | None,
+        rejections: Sequence[Rejection],
+        checkpoints: Sequence[Checkpoint],
+        run_id: str,
+        at: datetime,
+    ) -> bool:
+        """See Warehouse. In this order: rows, manifest, rejections, coverage, checkpoints."""
+        with self._step():
+            is_new = batch is not None and not self._has_landed(batch.batch_id)
+            if batch is not None and is_new:
+                self._list_in_manifest(batch, self._load(batch), run_id)
+            self._reject(rejections, run_id, at)
+            if checkpoints:
+                self._insert(
+                    "record_coverage",
+                    project.source_table("state", "coverage"),
+                    [
+                        {
+                            "source": row.source,
+                            "wallet_address": row.wallet_address,
+                            "window_start": row.window_start,
+                            "window_end": row.fetched_until,
+                            "status": "complete",
+                            "records_received": row.records,
+                            "run_id": run_id,
+                            "recorded_at": at,
+                        }
+                        for row in checkpoints
+                    ],
+                )
+                self._insert(
+                    "move_checkpoints",
+                    project.source_table("state", "checkpoints"),
+                    [
+                        {
+                            "source": row.source,
+                            "wallet_address": row.wallet_address,
+                            "fetched_until": row.fetched_until,
+                            "run_id": run_id,
+                            "recorded_at": at,
+                        }
+                        for row in checkpoints
+                    ],
+                )
+        return is_new
+
+    def _has_landed(self, batch_id: str) -> bool:
+        return bool(
+            self._query(
+                "find_batch",
+                f"select 1 as found from {self._landing('batches')} where batch_id = @batch",
+                batch=batch_id,
+            )
+        )
+
+    def _list_in_manifest(self, batch: Batch, landed_at: datetime, run_id: str) -> None:
+        """The entry that makes the rows count; only while the lease is ours, and only once."""
+        fence = ""
+        if self._run_id is not None:
+            fence = f" and (select lease.run_id from {self._state('lease')} as lease) = @lease"
+        written = self._execute(
+            "list_batch",
+            f"insert into {self._landing('batches')} "
+            "(batch_id, landing_table, source, row_count, run_id, landed_at, landed_on) "
+            "select @batch, @landing_table, @source, @row_count, @run_id, @landed_at, @landed_on "
+            f"from {self._state('lease')} "
+            f"where not exists (select 1 from {self._landing('batches')} as known where known.batch_id = "
+            f"@batch){fence}",
+            batch=batch.batch_id,
+            landing_table=batch.landing_table,
+            source=batch.source,
+            row_count=batch.row_count,
+            run_id=run_id,
+            landed_at=landed_at,
+            landed_on=landed_at.date(),
+            **({"lease": self._run_id} if fence else {}),
+        )
+        if not written and not self._has_landed(batch.batch_id):
+            raise HeldBack(
+                f"The lease of this run has passed to another one, so batch {batch.batch_id} was not counted as "
+                "landed. "
+                "Nothing is lost: run the same command again when the other run has ended (`polytrades lease` shows "
+                "it)."
+            )
+
+    def _reject(self, rejections: Sequence[Rejection], run_id: str, at: datetime) -> None:
+        """Adds the rejections that are not there yet: the overlap sends the same bad record every night."""
+        if not rejections:
+            return
+        incoming = {(row.record_hash, row.reason): row for row in reversed(rejections)}
+        known = set(
+            self._query(
+                "known_rejections",
+                f"select record_hash, reason from {self._landing('rejected_records')} "
+                f"where record_hash in (select hash from {self._each('hashes', 'hash')})",
+                hashes=sorted({record_hash for record_hash, _ in incoming}),
+            )
+        )
+        rows = [
+            {**row.__dict__, "run_id": run_id, "landed_at": at} for key, row in incoming.items() if key not in known
+        ]
+        if rows:
+            self._insert("keep_rejections", project.source_table("landing", "rejected_records"), rows)
+
+    def conditions_to_fetch(self, seen: Iterable[str]) -> list[str]:
+        """See Warehouse. Looks at what landing still holds, which bounds what it reads."""
+        since = self._landing_begins()
+        known = [f"select condition_id from {self._landing('markets')} where landed_on >= @since"]
+        closed = f"select cast(null as {self._type('string')}) as condition_id"
+        if self._has_mart("markets", self._columns()):
+            known.append(f"select condition_id from {self._mart('markets')}")
+            closed = f"select condition_id from {self._mart('markets')} where status = 'closed'"
+        rows = self._query(
+            "conditions_to_fetch",
+            "select distinct condition_id from ("
+            f"select landed.condition_id from {self._landing('trades')} as landed "
+            f"left join (select distinct condition_id from ({' union all '.join(known)}) as either) as known "
+            "on landed.condition_id = known.condition_id "
+            "where landed.landed_on >= @since and landed.condition_id is not null and known.condition_id is null "
+            "union all "
+            f"select seen.condition_id from (select condition_id from {self._each('seen', 'condition_id')}) as seen "
+            f"left join ({closed}) as closed on seen.condition_id = closed.condition_id "
+            "where closed.condition_id is null) as wanted order by condition_id",
+            since=since,
+            seen=list(seen),
+        )
+        return [row[0] for row in rows]
+
+    def events_to_fetch(self) -> list[str]:
+        """See Warehouse."""
+        columns = self._columns()
+        slugs = [
+            f"select coalesce({self._json_text('payload', '$.event_slug')}, "
+            f"{self._json_text('payload', '$.events[0].slug')}) as event_slug "
+            f"from {self._landing('markets')} where landed_on >= @since"
+        ]
+        known = [f"select event_slug from {self._landing('events')} where landed_on >= @since"]
+        if self._has_mart("markets", columns):
+            slugs.append(f"select event_slug from {self._mart('markets')}")
+        if self._has_mart("events", columns):
+            known.append(f"select event_slug from {self._mart('events')}")
+        rows = self._query(
+            "events_to_fetch",
+            f"select distinct slugs.event_slug from ({' union all '.join(slugs)}) as slugs "
+            f"left join ({' union all '.join(known)}) as known on slugs.event_slug = known.event_slug "
+            "where slugs.event_slug is not null and known.event_slug is null order by event_slug",
+            since=self._landing_begins(),
+        )
+        return [row[0] for row in rows]
+
+    def _landing_begins(self) -> date:
+        """Older days are emptied once they are merged; a day more, because the days turn while we work."""
+        return (utc_now() - timedelta(days=self._settings.landing_retention_days + 1)).date()
+
+    def empty_merged_days(self, before: date) -> dict[str, int]:
+        """See Warehouse."""
+        emptied: dict[str, int] = {}
+        for table in ("trades", "markets", "events"):
+            days = [
+                row[0]
+                for row in self._query(
+                    "landed_days",
+                    f"select distinct landed_on from {self._landing(table)} where landed_on < @before",
+                    before=before,
+                )
+            ]
+            if not days:
+                continue
+            unmerged = {
+                row[0]
+                for row in self._query(
+                    "unmerged_days",
+                    f"select distinct batches.landed_on from {self._landing('batches')} as batches "
+                    f"left join (select batch_id, count(distinct mart) as marts from {self._state('merged_batches')} "
+                    "group by batch_id) as merged on batches.batch_id = merged.batch_id "
+                    "where batches.landing_table = @landing_table and batches.landed_on < @before "
+                    "and coalesce(merged.marts, 0) < @marts",
+                    landing_table=table,
+                    before=before,
+                    marts=3 if table == "trades" else 1,  # the macro fed_marts
+                )
+            }
+            # Literal days and nothing else: so BigQuery drops whole partitions and reads none.
+            for day in sorted(set(days) - unmerged):
+                with self._step():
+                    self._execute("empty_day", f"delete from {self._landing(table)} where landed_on = @day", day=day)
+                emptied[table] = emptied.get(table, 0) + 1
+        return emptied
