@@ -46,7 +46,7 @@
     using (
         select batch.*
         from {{ source }} as batch
-        where {{ holds_lease() }}
+        where {{ holds_lease() if was_built_from_pending_batches() else 'false' }}
     ) as DBT_INTERNAL_SOURCE
     on
         {{ (conditions + (incremental_predicates or [])) | join('\n        and ') }}

@@ -161,7 +161,7 @@ def test_a_target_that_is_not_there_names_those_that_are(home: Home, one_wallet:
         ("other: {outputs: {duckdb: {type: duckdb}}}\n", "has no profile polytrades. Copy that block from"),
         ("", "has no profile polytrades"),
         ("a: [\n", "cannot be read"),
-        ("polytrades: {outputs: {duckdb: {type: oracle}}}\n", "is of type oracle, which the runner cannot load"),
+        ("polytrades: {outputs: {duckdb: {type: oracle}}}\n", "is of type oracle; polytrades knows duckdb and"),
     ],
 )
 def test_a_missing_or_broken_profile_is_named(home: Home, one_wallet: Path, content: str, said: str) -> None:
