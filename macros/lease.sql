@@ -14,7 +14,7 @@
    its run still has it; raises with the holder's name if somebody else does. Once per build: at `pending_batches`, or,
    where that is not selected, at each model. #}
 {% macro take_lease() -%}
-    {%- if execute and is_production() and flags.WHICH in ['run', 'build', 'retry'] and (
+    {%- if execute and is_production() and flags.WHICH in ['run', 'build', 'snapshot', 'retry'] and (
         model.name == 'pending_batches' or 'model.polytrades.pending_batches' not in selected_resources
     ) -%}
         {%- set lease = source('state', 'lease').render() -%}
@@ -51,7 +51,7 @@
 
 {# On-run-end: gives back what `take_lease` took. #}
 {% macro release_lease() -%}
-    {%- if execute and is_production() and flags.WHICH in ['run', 'build', 'retry'] and lease_run() == invocation_id
+    {%- if execute and is_production() and flags.WHICH in ['run', 'build', 'snapshot', 'retry'] and lease_run() == invocation_id
         and state_relation('lease') is not none -%}
         {%- call statement('release_lease', auto_begin=true) -%}
             update {{ state_relation('lease') }}

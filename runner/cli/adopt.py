@@ -36,7 +36,7 @@ def adopt(
 
     from runner import settings as runner_settings
     from runner.cli.output import Output
-    from runner.engine.adopt import adopt_existing, described, why_refused
+    from runner.engine.adopt import adopt_existing
     from runner.engine.writer import new_run_id, writing
     from runner.errors import UsageError
     from runner.warehouse.connect import connect
@@ -46,9 +46,9 @@ def adopt(
     warehouse = connect(settings)
     if dry_run:
         adoption = warehouse.find_adoption()
-        if adoption is not None and (refusal := why_refused(adoption, accept_known_defects)):
+        if adoption is not None and (refusal := adoption.refusal(accept_known_defects)):
             raise UsageError(refusal)
-        text = f"Would adopt {described(adoption)}" if adoption else _NOTHING
+        text = f"Would adopt {adoption.described()}" if adoption else _NOTHING
     else:
         warehouse.prepare()
         run_id = new_run_id()

@@ -10,12 +10,12 @@ from runner.cli.output import Output, printable
 from runner.engine import run
 from runner.engine.record import Summary
 from runner.engine.run import SyncOptions
-from runner.engine.writer import as_bytes
 from runner.errors import ExitCode, PolytradesError, UsageError
 from runner.monitor import status
 from runner.records import BrokenRule, read_order
 from runner.settings import Settings
 from runner.sources import files as file_source
+from runner.units import as_bytes
 from runner.warehouse.protocol import Warehouse
 from runner.windows import utc_now
 

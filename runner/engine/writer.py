@@ -7,6 +7,7 @@ from typing import Protocol
 
 from runner.errors import HeldBack, PolytradesError
 from runner.settings import Settings
+from runner.units import as_bytes
 from runner.warehouse.protocol import Warehouse
 from runner.windows import utc_now
 
@@ -77,13 +78,3 @@ def check_budget(settings: Settings, warehouse: Warehouse, consequence: str) -> 
         "on from "
         "here by itself; to go on today, raise POLYTRADES_DAILY_BYTES_BUDGET. `polytrades cost` shows all of it."
     )
-
-
-def as_bytes(count: int) -> str:
-    """1234567 → 1.2 MB."""
-    size = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"
-        size /= 1000
-    return f"{size:,.1f} TB"

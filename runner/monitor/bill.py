@@ -6,8 +6,8 @@ from typing import Any
 
 from rich.markup import escape
 
-from runner.engine.writer import as_bytes
 from runner.settings import Settings
+from runner.units import as_bytes
 from runner.warehouse.protocol import JobCost, Warehouse
 from runner.windows import utc_now
 

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Coroutine
 
 from runner import dbt, project
-from runner.engine.adopt import described, why_refused
 from runner.errors import KeyRefused, PolytradesError
 from runner.monitor.check import Check
 from runner.settings import Settings
@@ -100,7 +99,7 @@ def _warehouse(settings: Settings) -> list[Check]:
         finding = f"{warehouse.place}: {totals.fills or 0:,} fills"
     found.append(Check("warehouse", True, finding))
     if adoption is not None:
-        refusal = why_refused(adoption, accept_defects=False)
+        refusal = adoption.refusal(accept_defects=False)
         if refusal:
             found.append(Check("existing table", False, refusal, "Follow the plan, then run `polytrades adopt`."))
         else:
@@ -108,7 +107,7 @@ def _warehouse(settings: Settings) -> list[Check]:
                 Check(
                     "existing table",
                     True,
-                    f"can be adopted, by `polytrades adopt` or the next run: {described(adoption)}",
+                    f"can be adopted, by `polytrades adopt` or the next run: {adoption.described()}",
                 )
             )
     if lease is not None and lease.run_id is not None:

@@ -135,7 +135,7 @@ def _tables(warehouse: BigQueryWarehouse, schemas: project.Schemas) -> list[Chec
         table = warehouse.jobs.table(schema, source.name)
         partitioning = table.time_partitioning if table else None
         if table is not None and source.partition_by and partitioning is None:
-            fix = f"Copy it, or drop it when nothing is pending (`polytrades status`): partitioned by {source.partition_by}."
+            fix = f"Copy it partitioned by {source.partition_by}, or drop it when `status` shows nothing pending."
             found.append(Check("storage", False, f"{schema}.{source.name} is not partitioned", fix))
         elif partitioning is not None and partitioning.expiration_ms:
             fix = f"alter table `{schema}.{source.name}` set options (partition_expiration_days = null)"

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from runner import project
-from runner.warehouse.protocol import Adoption
+from runner.warehouse.adoption import Adoption
 from runner.warehouse.statements import Statements
 
 _LEGACY_COLUMNS = 14

@@ -7,6 +7,8 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Protocol
 
+from runner.warehouse.adoption import Adoption
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -119,30 +121,6 @@ class JobCost:
     name: str
     jobs: int
     bytes_billed: int
-
-
-@dataclass
-class Adoption:
-    """A table `trades` that polytrades did not make, and whether it can become the production table as it is.
-
-    `problems` are sentences with what to do; `missing_columns` will be appended; `defects` counts rows that break the
-    key (`null_keys`, `duplicate_keys`).
-    """
-
-    table: str
-    rows: int = 0
-    wallets: int = 0
-    first_fill_at: datetime | None = None
-    last_fill_at: datetime | None = None
-    null_keys: int = 0
-    duplicate_keys: int = 0
-    missing_columns: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-
-    @property
-    def has_defects(self) -> bool:
-        """True if rows break the key."""
-        return bool(self.null_keys or self.duplicate_keys)
 
 
 class Warehouse(Protocol):

@@ -1,0 +1,74 @@
+"""A production table that was there before polytrades: what was found, and whether it can be taken on as it is."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+ACCEPT = "--accept-known-defects"
+
+
+@dataclass
+class Adoption:
+    """A table `trades` that polytrades did not make, and whether it can become the production table as it is.
+
+    `problems` are sentences with what to do; `missing_columns` will be appended; `defects` counts rows that break the
+    key (`null_keys`, `duplicate_keys`).
+    """
+
+    table: str
+    rows: int = 0
+    wallets: int = 0
+    first_fill_at: datetime | None = None
+    last_fill_at: datetime | None = None
+    null_keys: int = 0
+    duplicate_keys: int = 0
+    missing_columns: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def has_defects(self) -> bool:
+        """True if rows break the key."""
+        return bool(self.null_keys or self.duplicate_keys)
+
+    def described(self) -> str:
+        """The table in a sentence, and what adopting it does."""
+        span = ""
+        if self.first_fill_at and self.last_fill_at:
+            span = f", {self.first_fill_at:%Y-%m-%d} to {self.last_fill_at:%Y-%m-%d}"
+        appended = f"{len(self.missing_columns)} columns appended ({', '.join(self.missing_columns) or 'none'})"
+        return (
+            f"{self.table}: {self.rows:,} rows of {self.wallets:,} wallets{span}; {appended}; each wallet's "
+            "checkpoint starts at its newest fill, and its history counts as inherited. Nothing was dropped or "
+            "rewritten."
+        )
+
+    def refusal(self, accept_defects: bool) -> str | None:
+        """What is in the way, with what to do about each; None if nothing is."""
+        steps = list(self.problems)
+        if self.null_keys and not accept_defects:
+            steps.append(
+                f"{self.null_keys:,} rows have no wallet_address, tx_hash, order_hash or timestamp, and would never "
+                "be found "
+                "by a merge: put a value there, or move them to another table"
+            )
+        if self.duplicate_keys and not accept_defects:
+            steps.append(
+                f"{self.duplicate_keys:,} keys stand there more than once: copy one row of each into a new table "
+                "(qualify "
+                "row_number() over (partition by wallet_address, tx_hash, order_hash order by timestamp desc) = 1) and "
+                "swap the "
+                "names"
+            )
+        if not steps:
+            return None
+        plan = " ".join(f"({number}) {step}." for number, step in enumerate(steps, start=1))
+        accepting = (
+            f" `polytrades adopt {ACCEPT}` takes the table on with its defects, which the duplicate monitor will "
+            "report."
+            if self.has_defects and not self.problems
+            else ""
+        )
+        return (
+            f"{self.table} was there before polytrades and cannot be taken on as it is; nothing was changed. {plan} "
+            "Then run "
+            f"the same command again.{accepting}"
+        )
