@@ -42,11 +42,16 @@
         ) }}
     {%- endif -%}
     {%- if ranges is none or ranges -%}
-        {%- set touched = run_query(
-            "select coalesce(sum(total_logical_bytes), 0) as total_bytes from `" ~ target.database ~ "`.`"
-            ~ target.schema ~ "`.INFORMATION_SCHEMA.PARTITIONS where table_name = '" ~ target.identifier ~ "'"
-            ~ (" and (" ~ terms | join(' or ') ~ ")" if terms else "")
-        ).columns[0].values()[0] | int -%}
+        {%- set dataset = "`" ~ target.database ~ "`.`" ~ target.schema ~ "`" -%}
+        {%- if terms -%}
+            {%- set sizes = "select coalesce(sum(total_logical_bytes), 0) as total_bytes from " ~ dataset
+                ~ ".INFORMATION_SCHEMA.PARTITIONS where table_name = '" ~ target.identifier ~ "' and ("
+                ~ terms | join(' or ') ~ ")" -%}
+        {%- else -%}
+            {%- set sizes = "select coalesce(sum(size_bytes), 0) as total_bytes from " ~ dataset
+                ~ ".__TABLES__ where table_id = '" ~ target.identifier ~ "'" -%}
+        {%- endif -%}
+        {%- set touched = run_query(sizes).columns[0].values()[0] | int -%}
         {%- do log(
             target.identifier ~ ": the merge touches " ~ (days | sum ~ " days, " if terms else "the whole table, ")
             ~ "{:,}".format(touched) ~ " bytes", info=true

@@ -16,10 +16,12 @@ from runner.warehouse.protocol import Batch
 from runner.warehouse.sql import SqlWarehouse
 
 _TYPES = {"bigint": "int64", "boolean": "bool"}
+_SQL_NAMES = {"INTEGER": "int64", "FLOAT": "float64", "BOOLEAN": "bool"}
+"""What the API calls types that SQL calls otherwise."""
 _PARAMETER_BYTES = 1_000_000
 """Text of the rows bound to one statement; a request may have 10 MB."""
-_LOOKED_BACK = timedelta(days=2)
-"""How far behind the newest row of job_costs a job may have ended late."""
+_BOOKED_LATE = timedelta(hours=7)
+"""Jobs that were created so long before may have ended since: BigQuery ends a query after six hours."""
 
 
 class BigQueryWarehouse(SqlWarehouse):
@@ -30,6 +32,7 @@ class BigQueryWarehouse(SqlWarehouse):
     def __init__(self, settings: Settings, output: project.Output) -> None:
         super().__init__(settings)
         self._output = output
+        self._booked_until: datetime | None = None
         self.jobs = Jobs(output, settings.maximum_bytes_billed, settings.bigquery_patience_seconds)
         self.place = f"the BigQuery project {self.jobs.data_project}"
 
@@ -79,34 +82,24 @@ class BigQueryWarehouse(SqlWarehouse):
         self.jobs.load(batch, address, table, is_there)
         return found[0] if found else batch.landed_at
 
-    def _columns(self) -> dict[tuple[str, str], dict[str, str]]:
-        columns: dict[tuple[str, str], dict[str, str]] = {}
-        schemas = self._schemas
-        present = [
-            f"select table_schema, table_name, column_name, data_type, ordinal_position "
-            f"from {self._quoted(schema)}.INFORMATION_SCHEMA.COLUMNS"
-            for schema in (schemas.landing, schemas.state, schemas.production, schemas.monitoring)
-            if self.jobs.dataset(schema) is not None
-        ]
-        if present:
-            for schema, table, column, kind, _ in self._query("columns", " union all ".join(present)):
-                columns.setdefault((schema, table), {})[column] = kind
-        return columns
+    def _columns(self, schema: str, table: str) -> dict[str, str] | None:
+        described = self.jobs.table(schema, table)
+        if described is None:
+            return None
+        return {field.name: _SQL_NAMES.get(field.field_type, field.field_type.lower()) for field in described.schema}
 
-    def _has_state(self, table: str) -> bool:
-        return self.jobs.table(self._schemas.state, table) is not None
-
-    def _create(self, table: project.SourceTable) -> None:
-        schema = self._schema_of(table)
+    def _create_schema(self, schema: str) -> None:
         self._execute(
             "create_schema",
             f"create schema if not exists {self._quoted(schema)} options (location = '{self.jobs.location}')",
         )
+
+    def _create(self, table: project.SourceTable) -> None:
         layout = f" partition by {table.partition_by}" if table.partition_by else ""
         layout += f" cluster by {', '.join(table.cluster_by)}" if table.cluster_by else ""
+        address = self._quoted(self._schema_of(table), table.name)
         definition = self._definition(table)
-        address = self._quoted(schema, table.name)
-        statement = f"{definition}{layout}" if table.only_row is None else definition
+        statement = definition if table.only_row else f"{definition}{layout}"
         self._execute("create_table", f"create table if not exists {address} {statement}")
 
     def _layout_problems(self) -> list[str]:
@@ -203,22 +196,20 @@ class BigQueryWarehouse(SqlWarehouse):
         """See Warehouse. BigQuery's list of jobs is the account: it has dbt's jobs and those of killed runs too."""
         if not self._has_state("job_costs"):
             return
-        table = project.source_table("state", "job_costs")
-        today = datetime.now(UTC)
-        # A partition's day bounds what is read; jobs older than this were collected, or are history.
-        first = (today - timedelta(days=30)).date()
-        ((newest,),) = self._query(
-            "newest_cost",
-            f"select max(created_at) from {self._state('job_costs')} where billed_on >= @first",
-            first=first,
-        )
-        since = max(newest - _LOOKED_BACK, today - timedelta(days=30)) if newest else today - timedelta(days=1)
+        now = datetime.now(UTC)
+        table = self._state("job_costs")
+        if self._booked_until is None:
+            # The days of the partitions bound what is read; what is older was booked, or is history.
+            first = (now - timedelta(days=30)).date()
+            ((newest,),) = self._query(
+                "newest_cost", f"select max(created_at) from {table} where billed_on >= @first", first=first
+            )
+            self._booked_until = newest or now - timedelta(days=1)
+        since = self._booked_until - _BOOKED_LATE
         known = {
-            row[0]
-            for row in self._query(
-                "known_costs",
-                f"select job_id from {self._state('job_costs')} where billed_on >= @day",
-                day=since.date(),
+            job_id
+            for (job_id,) in self._query(
+                "known_costs", f"select job_id from {table} where billed_on >= @day", day=since.date()
             )
         }
         rows = [
@@ -240,7 +231,8 @@ class BigQueryWarehouse(SqlWarehouse):
             if job.job_id not in known
         ]
         if rows:
-            self._insert("record_costs", table, rows)
+            self._insert("record_costs", project.source_table("state", "job_costs"), rows)
+        self._booked_until = now
 
     def reconciled_bytes(self, since: date) -> dict[date, int] | None:
         """See Warehouse."""

@@ -137,22 +137,24 @@ class DuckDBWarehouse(SqlWarehouse):
             )
         return batch.landed_at
 
-    def _columns(self) -> dict[tuple[str, str], dict[str, str]]:
+    def _columns(self, schema: str, table: str) -> dict[str, str] | None:
         if not self.path.exists() and getattr(self._open, "connection", None) is None:
-            return {}
-        columns: dict[tuple[str, str], dict[str, str]] = {}
-        for schema, table, column, kind in self._query(
+            return None
+        rows = self._query(
             "columns",
-            "select table_schema, table_name, column_name, data_type from information_schema.columns "
-            "where table_catalog = current_database()",
-        ):
-            columns.setdefault((schema, table), {})[column] = kind
-        return columns
+            "select column_name, data_type from information_schema.columns where table_catalog = current_database() "
+            "and table_schema = @schema and table_name = @table order by ordinal_position",
+            schema=schema,
+            table=table,
+        )
+        return dict(rows) or None
+
+    def _create_schema(self, schema: str) -> None:
+        self._execute("create_schema", f"create schema if not exists {self._quoted(schema)}")
 
     def _create(self, table: project.SourceTable) -> None:
-        schema = self._schema_of(table)
-        self._execute("create_schema", f"create schema if not exists {self._quoted(schema)}")
-        self._execute("create_table", f"create table {self._quoted(schema, table.name)} {self._definition(table)}")
+        address = self._quoted(self._schema_of(table), table.name)
+        self._execute("create_table", f"create table {address} {self._definition(table)}")
 
     def _layout_problems(self) -> list[str]:
         return []

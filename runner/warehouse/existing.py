@@ -19,7 +19,7 @@ class Existing(Statements):
         """See Warehouse."""
         if self._is_ours():
             return None
-        columns = self._columns().get((self._schemas.production, "trades"))
+        columns = self._columns(self._schemas.production, "trades")
         if columns is None:
             return None
         table = self._mart("trades")

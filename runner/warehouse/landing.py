@@ -16,11 +16,14 @@ class Landing(Statements):
     def prepare(self) -> None:
         """See Warehouse."""
         with self._step():
-            present = self._columns()
+            schemas = set()
             for table in project.source_tables():
                 schema = self._schema_of(table)
-                known = present.get((schema, table.name))
+                known = self._columns(schema, table.name)
                 if known is None:
+                    if schema not in schemas:
+                        self._create_schema(schema)
+                        schemas.add(schema)
                     self._create(table)
                     continue
                 for name, kind in table.columns.items():
@@ -209,7 +212,7 @@ class Landing(Statements):
         since = self._landing_begins()
         known = [f"select condition_id from {self._landing('markets')} where landed_on >= @since"]
         closed = f"select cast(null as {self._type('string')}) as condition_id"
-        if self._has_mart("markets", self._columns()):
+        if self._has_mart("markets"):
             known.append(f"select condition_id from {self._mart('markets')}")
             closed = f"select condition_id from {self._mart('markets')} where status = 'closed'"
         rows = self._query(
@@ -230,16 +233,15 @@ class Landing(Statements):
 
     def events_to_fetch(self) -> list[str]:
         """See Warehouse."""
-        columns = self._columns()
         slugs = [
             f"select coalesce({self._json_text('payload', '$.event_slug')}, "
             f"{self._json_text('payload', '$.events[0].slug')}) as event_slug "
             f"from {self._landing('markets')} where landed_on >= @since"
         ]
         known = [f"select event_slug from {self._landing('events')} where landed_on >= @since"]
-        if self._has_mart("markets", columns):
+        if self._has_mart("markets"):
             slugs.append(f"select event_slug from {self._mart('markets')}")
-        if self._has_mart("events", columns):
+        if self._has_mart("events"):
             known.append(f"select event_slug from {self._mart('events')}")
         rows = self._query(
             "events_to_fetch",

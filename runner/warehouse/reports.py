@@ -30,26 +30,25 @@ class Reports(Statements):
     def totals(self) -> Totals:
         """See Warehouse. Reads counts and small tables, never the columns of `trades`."""
         with self._reading():
-            columns = self._columns()
-            if (self._schemas.state, "runs") not in columns:
+            if not self._has_state("runs"):
                 return Totals()
             totals = Totals()
-            if self._has_mart("trades", columns):
+            if self._has_mart("trades"):
                 (totals.fills,) = self._one("count_fills", f"select count(*) from {self._mart('trades')}")
-            if self._has_mart("traders", columns):
+            if self._has_mart("traders"):
                 totals.latest_fill_at, totals.wallets_with_fills = self._one(
                     "latest_fill",
                     f"select max(last_fill_at), count(last_fill_at) from {self._mart('traders')}",
                 )
             for mart in ("markets", "events"):
-                if self._has_mart(mart, columns):
+                if self._has_mart(mart):
                     setattr(totals, mart, self._one("count_rows", f"select count(*) from {self._mart(mart)}")[0])
-            if self._has_mart("trade_collisions", columns):
+            if self._has_mart("trade_collisions"):
                 (totals.collisions,) = self._one(
                     "count_collisions",
                     f"select count(*) from {self._mart('trade_collisions')} where key_quality <> 'collapsed'",
                 )
-            if (self._schemas.monitoring, "mon_duplicate_keys") in columns:
+            if self._columns(self._schemas.monitoring, "mon_duplicate_keys") is not None:
                 (totals.duplicate_keys,) = self._one(
                     "count_duplicates",
                     f"select count(*) from {self._quoted(self._schemas.monitoring, 'mon_duplicate_keys')}",
@@ -76,7 +75,7 @@ class Reports(Statements):
                 for (mart,) in self._query(
                     "merged_marts", f"select distinct mart from {self._state('merged_batches')} order by mart"
                 )
-                if not self._has_mart(mart, columns)
+                if not self._has_mart(mart)
             ]
             totals.last_runs = [
                 Run(*row)

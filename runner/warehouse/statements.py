@@ -48,12 +48,16 @@ class Statements(ABC):
         """Context: what is written in it is written as a whole where the warehouse can do that, else in order."""
 
     @abstractmethod
-    def _columns(self) -> dict[tuple[str, str], dict[str, str]]:
-        """(schema, table) → name and type of its columns, for our schemas; empty if there is no warehouse yet."""
+    def _columns(self, schema: str, table: str) -> dict[str, str] | None:
+        """Name and type of a table's columns; None if there is no such table, or no warehouse yet."""
+
+    @abstractmethod
+    def _create_schema(self, schema: str) -> None:
+        """Creates a schema where there is none."""
 
     @abstractmethod
     def _create(self, table: project.SourceTable) -> None:
-        """Creates a landing or state table, and its schema."""
+        """Creates a landing or state table in its schema."""
 
     @abstractmethod
     def _layout_problems(self) -> list[str]:
@@ -93,11 +97,11 @@ class Statements(ABC):
     def _schema_of(self, table: project.SourceTable) -> str:
         return self._schemas.landing if table.source == "landing" else self._schemas.state
 
-    def _has_mart(self, mart: str, columns: Mapping[tuple[str, str], object]) -> bool:
-        return (self._schemas.production, mart) in columns
+    def _has_mart(self, mart: str) -> bool:
+        return self._columns(self._schemas.production, mart) is not None
 
     def _has_state(self, table: str) -> bool:
-        return (self._schemas.state, table) in self._columns()
+        return self._columns(self._schemas.state, table) is not None
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

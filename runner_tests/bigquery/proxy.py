@@ -30,7 +30,8 @@ import threading
 import time
 import traceback
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -123,6 +124,8 @@ class Job:
     """False: it never reached the emulator."""
     held_until: float = 0.0
     writes: set[Key] | None = field(default_factory=set)
+    sent: str = ""
+    """The statement as the emulator got it: our INFORMATION_SCHEMA is written into it."""
 
     @property
     def state(self) -> str:
@@ -173,6 +176,9 @@ class Proxy:
         self.faults: list[Fault] = []
         self.failures: list[str] = []
         """Tracebacks of the proxy's own failures; a test may assert that there are none."""
+        self.after_job: Callable[[Job], None] | None = None
+        """Called with each job that the emulator accepted, before its client hears of it; no other job runs then."""
+        self._turn = threading.Lock()
         self._jobs: dict[tuple[str, str], Job] = {}
         self._dry_runs: list[Job] = []
         self._uploads: dict[str, dict[str, Any]] = {}
@@ -408,13 +414,18 @@ class Proxy:
                 return self._failed(route, job, reason, fault.message)
         if sent is not None and sent != job.statement:
             body = _with_statement(body, route.collection, sent)
+        job.sent = sent or ""
         if fault and fault.kind == "slow" and not job.dry_run:
             job.held_until = time.time() + fault.seconds
         if not job.dry_run and job.id:
             with self._lock:
                 self._jobs[(job.project, job.id)] = job
-        reply = self._forward(request.method, request.path, headers, body)
-        return self._accepted(route, job, reply, query)
+        with self._turn if self.after_job else nullcontext():
+            reply = self._forward(request.method, request.path, headers, body)
+            accepted = self._accepted(route, job, reply, query)
+            if self.after_job and reply.status == 200 and not job.dry_run:
+                self.after_job(job)
+        return accepted
 
     def _accepted(self, route: _Route, job: Job, reply: Reply, query: dict[str, str]) -> Reply:
         """Records what became of a job that was passed on."""
