@@ -73,18 +73,24 @@ class Night:
         ask = warehouse._query  # type: ignore[attr-defined]
         mine = f"wallet_address like '0x{self.number:020x}%'"
         listed = (
-            f"select trades.tx_hash from {schemas.landing}.trades as trades inner join {schemas.landing}.batches as batches "
-            f"on trades.batch_id = batches.batch_id and trades.landed_on = batches.landed_on where trades.{mine} order by 1"
+            f"select trades.tx_hash from {schemas.landing}.trades as trades inner join {schemas.landing}.batches as "
+            "batches "
+            f"on trades.batch_id = batches.batch_id and trades.landed_on = batches.landed_on where trades.{mine} "
+            "order by 1"
         )
         manifest = (
-            f"select count(*), count(distinct batch_id), sum(row_count) from {schemas.landing}.batches where batch_id in "
+            f"select count(*), count(distinct batch_id), sum(row_count) from {schemas.landing}.batches where "
+            "batch_id in "
             f"(select batch_id from {schemas.landing}.trades where {mine})"
         )
-        rejected = f"select count(*) from {schemas.landing}.rejected_records where origin = 'test' and record like '%0x{self.number:020x}%'"
+        rejected = f"select count(*) from {schemas.landing}.rejected_records where record like '%0x{self.number:020x}%'"
         checkpoints = (
-            f"select wallet_address, max(fetched_until) from {schemas.state}.checkpoints where {mine} group by 1 order by 1"
+            f"select wallet_address, max(fetched_until) from {schemas.state}.checkpoints where {mine} "
+            "group by 1 order by 1"
         )
-        covered = f"select count(distinct wallet_address) from {schemas.state}.coverage where {mine} and status = 'complete'"
+        covered = (
+            f"select count(distinct wallet_address) from {schemas.state}.coverage where {mine} and status = 'complete'"
+        )
         return {
             "listed": [row[0] for row in ask("test", listed)],
             "manifest": [tuple(map(int, row)) for row in ask("test", manifest)],

@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runner.engine.writer import new_run_id, writing
-from runner.landing.intake import Intake
 from runner.settings import Settings, load
 from runner.warehouse.connect import connect
-from runner.warehouse.protocol import Checkpoint, Run, Warehouse
-from runner.windows import utc_now
+from runner.warehouse.protocol import Warehouse
 from runner_tests.night import Notes
 
 if TYPE_CHECKING:
@@ -58,13 +55,19 @@ def place(
 
 
 @pytest.fixture(params=TARGETS)
-def on(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Place]:
+def on(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """A prepared warehouse, on each target in turn."""
     made = place(request.param, tmp_path, monkeypatch, request)
     made.open().prepare()
     yield made
+
+
+@pytest.fixture
+def duckdb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Place:
+    """A prepared warehouse on DuckDB."""
+    made = place("duckdb", tmp_path, monkeypatch, request)
+    made.open().prepare()
+    return made
 
 
 @pytest.fixture
@@ -73,6 +76,3 @@ def bigquery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fi
     made = place("emulator", tmp_path, monkeypatch, request)
     made.open().prepare()
     return made
-
-
-__all__ = ["Checkpoint", "Intake", "Place", "Run", "new_run_id", "place", "utc_now", "writing"]

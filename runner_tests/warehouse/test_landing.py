@@ -57,10 +57,18 @@ def test_what_passes_is_waited_out_without_a_second_run(bigquery: Any, fault: di
 @pytest.mark.parametrize(
     ("fault", "error", "said"),
     [
-        ({"kind": "job_error", "label": "model=load_batch", "times": None}, Failed, "in 5 attempts: An injected error."),
+        (
+            {"kind": "job_error", "label": "model=load_batch", "times": None},
+            Failed,
+            "in 5 attempts: An injected error.",
+        ),
         ({"kind": "job_error", "label": "model=list_batch", "times": None}, Failed, "The statement list_batch failed"),
         ({"kind": "quotaExceeded", "label": "model=load_batch", "times": None}, HeldBack, "met a quota of the project"),
-        ({"kind": "accessDenied", "label": "model=load_batch", "times": None}, PolytradesError, "roles/bigquery.jobUser"),
+        (
+            {"kind": "accessDenied", "label": "model=load_batch", "times": None},
+            PolytradesError,
+            "roles/bigquery.jobUser",
+        ),
         ({"kind": "drop_before", "label": "model=list_batch", "times": None}, PolytradesError, "list_batch"),
     ],
     ids=lambda value: f"{value['kind']}-{value['label'].partition('=')[2]}" if isinstance(value, dict) else "",
