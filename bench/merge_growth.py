@@ -117,9 +117,14 @@ class Warehouse:
         """Seconds of the merge that dbt sent last, again on the same rows, with or without its window of days."""
         merge = next((self.folder / "target" / "run").rglob("trades.sql")).read_text()
         select = next((self.folder / "target" / "compiled").rglob("marts/trades.sql")).read_text()
-        source = re.search(r"using (\S+) as DBT_INTERNAL_SOURCE", merge)
+        source = re.search(r"from (\S+) as batch", merge)
         if source is None:
             sys.exit("the merge that dbt sent was not found")
+        # Nobody has the lease any more.
+        merge = re.sub(
+            r"case\s+when \(select lease\.run_id.*?end(?=\s+\) as DBT_INTERNAL_SOURCE)", "true", merge, flags=re.DOTALL
+        )
+        select = re.sub(r"case\s+when \(select lease\.run_id.*?\bend\b", "true", select, flags=re.DOTALL)
         if not windowed:
             merge = re.sub(r"\(DBT_INTERNAL_DEST\.timestamp >= [^)]+\)", "true", merge)
         with duckdb.connect(str(self.file)) as connection:

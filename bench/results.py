@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent / "results"
-PACKAGES = ("duckdb", "dbt-core", "dbt-duckdb", "pyarrow")
+PACKAGES = ("duckdb", "dbt-core", "dbt-duckdb", "dbt-bigquery", "google-cloud-bigquery", "pyarrow")
 
 
 def write(name: str, measured: dict[str, Any]) -> None:
