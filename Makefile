@@ -11,12 +11,13 @@ EMULATOR := $(VENV)/emulator
 EMULATOR_FILES := runner_tests/bigquery/emulator
 FIND_PYTHON313 := PATH="$(CURDIR)/$(BIN):$$PATH" sh $(EMULATOR_FILES)/find_python313.sh
 
-.PHONY: help install install-dev demo test emulator lint format docs bench requirements clean
+.PHONY: help install install-bigquery install-dev demo test emulator lint format docs bench requirements clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 install: $(VENV)/.runtime ## Make .venv with what the runner and dbt need
+install-bigquery: $(VENV)/.bigquery ## … and what the target bigquery needs
 install-dev: $(VENV)/.dev $(VENV)/profiles/profiles.yml ## … and what the tests and checks need
 
 $(VENV)/.made:
@@ -30,8 +31,11 @@ $(VENV)/.runtime: $(VENV)/.made requirements/runtime.txt pyproject.toml
 	$(PIP) install --no-build-isolation --no-deps --editable .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.runtime requirements/bigquery.txt requirements/dev.txt
+$(VENV)/.bigquery: $(VENV)/.runtime requirements/bigquery.txt
 	$(PIP) install --require-hashes -r requirements/bigquery.txt
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.bigquery requirements/dev.txt
 	$(PIP) install --require-hashes -r requirements/dev.txt
 	@touch $@
 

@@ -25,10 +25,14 @@ WIDTH = 100
 _HEADER = "<!-- Written by docs/generate.py. Change what it reads, then run `make docs`. -->\n"
 
 _LAYERS = (
-    ("marts", "Marts", "What analysts read. In the schema `main` on DuckDB."),
-    ("landing", "Landing", "In the schema `landing`."),
-    ("state", "State", "In the schema `state`."),
-    ("monitoring", "Monitoring", "What a person or a test should look at. In the schema `monitoring`."),
+    ("marts", "Marts", "What analysts read. In the schema `main` on DuckDB, `polytrades` on BigQuery."),
+    ("landing", "Landing", "In the schema `landing` on DuckDB, `polytrades_landing` on BigQuery."),
+    ("state", "State", "In the schema `state` on DuckDB, `polytrades_state` on BigQuery."),
+    (
+        "monitoring",
+        "Monitoring",
+        "What a person or a test should look at. In the schema `monitoring` (BigQuery: `polytrades_monitoring`).",
+    ),
     ("staging", "Staging", "Views over landing, in the schema `staging`."),
     ("ledger", "Ledger", "In the schema `intermediate`."),
     ("intermediate", "Intermediate", "Tables of one build, in the schema `intermediate`."),
@@ -42,8 +46,8 @@ _CODES = {
         "Correct what the message names. Running it again unchanged gives the same answer.",
     ),
     ExitCode.PARTLY_DONE: (
-        "Partly done or held back: some wallets or markets failed, dbt failed after landing, another process holds the "
-        "DuckDB file, or Ctrl-C. What has landed is kept.",
+        "Partly done or held back: some wallets or markets failed, dbt failed after landing, another run has the lease or "
+        "another process the DuckDB file, a byte limit or quota is reached, or Ctrl-C. What has landed is kept.",
         "Run the same command again.",
     ),
     ExitCode.CHECK_FAILED: (

@@ -13,19 +13,24 @@ Corrected in local-bigquery 0.3.2, each by wrapping one function:
 2. `require_partition_filter`: a MERGE whose ON clause names the partition column is accepted, as on BigQuery.
    Uncorrected, every MERGE into such a table is refused.
 3. INFORMATION_SCHEMA.PARTITIONS has the column total_logical_bytes: rows times 8 bytes a column.
+4. A name is looked up in its own project's catalog. Uncorrected, each look-up lists all tables of all projects with
+   their sizes, which costs 60 ms a project, several times a statement: ten times what the statements take.
 """
 
 import contextvars
 import functools
+import inspect
 import os
 import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
+import duckdb
 from local_bigquery import cli
 from local_bigquery.api import jobs
 from local_bigquery.catalog import metadata, names
+from local_bigquery.engine import database
 from local_bigquery.jobs import merge, query
 from local_bigquery.models import Table
 from local_bigquery.sql.rules import information_schema
@@ -112,6 +117,87 @@ def add_logical_bytes(partitions: Function) -> Function:
     return wrapper
 
 
+# Correction 4: what DuckDB's functions say of one project, read from the tables in which DuckLake keeps it.
+_OF_ONE_PROJECT = {
+    "duckdb_tables()": """
+        (select $project as database_name, schema_name, table_name, coalesce(record_count, 0) as estimated_size
+        from $lake.ducklake_table as found
+        join $lake.ducklake_schema as holder using (schema_id)
+        left join $lake.ducklake_table_stats using (table_id)
+        where found.end_snapshot is null and holder.end_snapshot is null)""",
+    "duckdb_views()": """
+        (select $project as database_name, schema_name, view_name, false as internal
+        from $lake.ducklake_view as found
+        join $lake.ducklake_schema as holder using (schema_id)
+        where found.end_snapshot is null and holder.end_snapshot is null)""",
+    "duckdb_columns()": """
+        (select $project as database_name, schema_name, table_name, column_name, nulls_allowed as is_nullable
+        from $lake.ducklake_column as part
+        join $lake.ducklake_table as found using (table_id)
+        join $lake.ducklake_schema as holder using (schema_id)
+        where part.end_snapshot is null and found.end_snapshot is null and holder.end_snapshot is null
+            and part.parent_column is null)""",
+}
+
+
+def ask_one_project(fetch: Function) -> Function:
+    """Correction 4: the first parameter of these questions is the project. Results are kept in `emulator`."""
+
+    @functools.wraps(fetch)
+    def wrapper(sql: str, params: Any = None) -> Any:
+        asked = [name for name in _OF_ONE_PROJECT if name in sql]
+        if not asked or not params:
+            return fetch(sql, params)
+        project = params[0]
+        if project == "emulator":
+            return [] if asked == ["duckdb_columns()"] else _result_named(fetch, params[2])
+        if project not in database._attached:
+            return []
+        lake = database.quote(f"__ducklake_metadata_{project}")
+        for name in asked:
+            known = _OF_ONE_PROJECT[name].replace("$lake", lake).replace("$project", f"'{project}'")
+            sql = sql.replace(name, known)
+        return fetch(sql, params)
+
+    return wrapper
+
+
+def _result_named(fetch: Function, name: str) -> Any:
+    """Correction 4: the table with the result of a job, as (name, kind, rows)."""
+    try:
+        rows = fetch(f"select count(*) from {database.quote('emulator', '_results', name)}")
+    except duckdb.CatalogException:
+        return []
+    return [(name, "TABLE", rows[0][0])]
+
+
+class _WithoutTemporaryTables:
+    """Correction 4: a fresh cursor, which has no temporary tables; it need not look for them in all catalogs."""
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+    def sql(self, sql: str, **named: Any) -> Any:
+        if sql == "SELECT table_name FROM duckdb_tables() WHERE temporary":
+            sql = "select null as table_name where false"
+        return self._cursor.sql(sql, **named)
+
+
+def spare_temporary_tables(execute: Function) -> Function:
+    """Correction 4: only a session may have some."""
+
+    @functools.wraps(execute)
+    def wrapper(cursor: Any, *arguments: Any, **named: Any) -> Any:
+        given = inspect.signature(execute).bind(cursor, *arguments, **named).arguments
+        fresh = given.get("session") is None
+        return execute(_WithoutTemporaryTables(cursor) if fresh else cursor, *arguments, **named)
+
+    return wrapper
+
+
 def end_with_stdin() -> None:
     """Ends this process as soon as nobody holds the other side of its stdin."""
 
@@ -124,7 +210,8 @@ def end_with_stdin() -> None:
 
 def main() -> None:
     """Corrects and serves."""
-    query.execute = report_destination(query.execute)
+    database.fetch = ask_one_project(database.fetch)
+    query.execute = report_destination(spare_temporary_tables(query.execute))
     jobs.results = keep_results_empty(jobs.results)
     merge.run = accept_filter_in_on(merge.run)
     table_rules._check = skip_check_of_target(table_rules._check)
