@@ -36,6 +36,11 @@ _LAYERS = (
     ("staging", "Staging", "Views over landing, in the schema `staging`."),
     ("ledger", "Ledger", "In the schema `intermediate`."),
     ("intermediate", "Intermediate", "Tables of one build, in the schema `intermediate`."),
+    (
+        "snapshots",
+        "History",
+        "Versions, kept by dbt snapshots. In the schema `history`, `polytrades_history` on BigQuery.",
+    ),
     ("seeds", "Seeds", "Small facts kept in the project, in the schema `reference`."),
 )
 _CODES = {
@@ -46,8 +51,8 @@ _CODES = {
         "Correct what the message names. Running it again unchanged gives the same answer.",
     ),
     ExitCode.PARTLY_DONE: (
-        "Partly done or held back: some wallets or markets failed, dbt failed after landing, another run has the lease or "
-        "another process the DuckDB file, a byte limit or quota is reached, or Ctrl-C. What has landed is kept.",
+        "Partly done or held back: some wallets or markets failed, dbt failed after landing, another run has the lease "
+        "or another process the DuckDB file, a byte limit or quota is reached, or Ctrl-C. What has landed is kept.",
         "Run the same command again.",
     ),
     ExitCode.CHECK_FAILED: (
@@ -237,11 +242,13 @@ def _described_tables() -> dict[str, list[dict[str, Any]]]:
     """Layer → tables as their YAML has them, with doc blocks and types rendered for DuckDB."""
     tables: dict[str, list[dict[str, Any]]] = {layer: [] for layer, _, _ in _LAYERS}
     render = _renderer()
-    for path in sorted([*ROOT.glob("models/**/*.yml"), *ROOT.glob("seeds/*.yml")]):
+    for path in sorted(
+        [file for folder in ("models", "seeds", "snapshots") for file in ROOT.glob(f"{folder}/**/*.yml")]
+    ):
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         for source in content.get("sources", []):
             tables[source["name"]] += _rendered(source["tables"], render)
-        for kind, layer in (("models", path.parent.name), ("seeds", "seeds")):
+        for kind, layer in (("models", path.parent.name), ("seeds", "seeds"), ("snapshots", "snapshots")):
             tables[layer] += _rendered(content.get(kind, []), render)
     return tables
 
