@@ -89,7 +89,7 @@ def _warehouse(settings: Settings) -> list[Check]:
         else:
             found = []
         totals = warehouse.totals()
-        adoption = warehouse.find_adoption()
+        adoption = warehouse.find_adoption(count=False)
         lease = warehouse.lease()
     except PolytradesError as error:
         return [Check("warehouse", False, str(error), "Do what it says, then run `polytrades doctor` again.")]
@@ -107,7 +107,8 @@ def _warehouse(settings: Settings) -> list[Check]:
                 Check(
                     "existing table",
                     True,
-                    f"can be adopted, by `polytrades adopt` or the next run: {adoption.described()}",
+                    f"{adoption.table} has the right columns and storage; `polytrades adopt --dry-run` reads and "
+                    "counts its keys",
                 )
             )
     if lease is not None and lease.run_id is not None:

@@ -15,7 +15,7 @@ _ADOPTED = "adopted_trades"
 class Existing(Statements):
     """Adoption. Nothing in here drops or rewrites anything."""
 
-    def find_adoption(self) -> Adoption | None:
+    def find_adoption(self, count: bool = True) -> Adoption | None:
         """See Warehouse."""
         if self._is_ours():
             return None
@@ -37,7 +37,7 @@ class Existing(Statements):
                 )
         found.problems += self._layout_problems()
         keys = ("wallet_address", "tx_hash", "order_hash")
-        if all(name in columns for name in (*keys, "timestamp")):
+        if count and all(name in columns for name in (*keys, "timestamp")):
             found.rows, found.wallets, found.first_fill_at, found.last_fill_at, found.null_keys = self._one(
                 "look_at_existing_trades",
                 "select count(*), count(distinct wallet_address), min(timestamp), max(timestamp), "

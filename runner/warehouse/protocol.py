@@ -201,8 +201,11 @@ class Warehouse(Protocol):
     def empty_merged_days(self, before: date) -> dict[str, int]:
         """Deletes landed days before `before` of which everything is merged; landing table → number of days."""
 
-    def find_adoption(self) -> Adoption | None:
-        """Looks at a table `trades` that polytrades has not made or adopted; None where there is none."""
+    def find_adoption(self, count: bool = True) -> Adoption | None:
+        """Looks at a table `trades` that polytrades has not made or adopted; None where there is none.
+
+        With `count` it reads the keys and times of all rows, else only the table's description.
+        """
 
     def adopt(self, adoption: Adoption, run_id: str, at: datetime) -> None:
         """Records the table as ours: columns appended, history inherited by coverage and checkpoints."""
