@@ -67,7 +67,7 @@
             {%- set present = adapter.get_columns_in_relation(existing) | map(attribute='name') | map('lower') | list -%}
             {%- for column in source.columns.values() if column.name not in present -%}
                 {%- do statements.append(
-                    'alter table ' ~ existing ~ ' add column ' ~ adapter.quote(column.name)
+                    'alter table ' ~ existing ~ ' add column if not exists ' ~ adapter.quote(column.name)
                     ~ ' ' ~ column_type(column.data_type)
                 ) -%}
             {%- endfor -%}
@@ -93,7 +93,9 @@
         ) }}
     {%- endif -%}
     {{ return([] if recorded else [
-        "insert into " ~ table ~ " (name, value, recorded_at) values ('" ~ name ~ "', '" ~ value ~ "', " ~ now() ~ ")"
+        "insert into " ~ table ~ " (name, value, recorded_at) select '" ~ name ~ "', '" ~ value ~ "', " ~ now()
+        ~ " from (select 1 as one) as once where not exists (select 1 from " ~ table ~ " as known where known.name = '"
+        ~ name ~ "')"
     ]) }}
 {%- endmacro %}
 

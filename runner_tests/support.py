@@ -1,4 +1,4 @@
-"""What tests start for real: the simulator, the command line, dbt, DuckDB. Nothing here imitates any of them."""
+"""What tests start for real: the simulator, the command line, dbt, a warehouse. Nothing here imitates any of them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,23 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import duckdb
 import pytest
 
-from runner import settings
+from runner import project, settings
 from runner.landing.intake import Intake
-from runner.warehouse.duckdb import DuckDBWarehouse
+from runner.warehouse.connect import connect
+from runner_tests.dbt_process import run_dbt
+
+if TYPE_CHECKING:  # Google's client takes seconds to import; only tests of BigQuery pay for it
+    from google.cloud.bigquery import Client
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
@@ -143,14 +148,21 @@ class Result:
 
 @dataclass
 class Home:
-    """A folder of its own: a DuckDB file, dbt's artifacts, and an environment in which nothing of the user's counts."""
+    """A folder and a warehouse of its own, and an environment in which nothing of the user's counts.
+
+    The warehouse is a DuckDB file in the folder (`target` duckdb), or a project of the BigQuery emulator at `url`
+    (`target` emulator). Tests speak to both in the same words.
+    """
 
     folder: Path
     variables: dict[str, str] = field(default_factory=dict)
+    target: str = "duckdb"
+    url: str = ""
+    project: str = ""
 
     @property
     def duckdb_file(self) -> Path:
-        """The warehouse."""
+        """The warehouse, where it is a file."""
         return self.folder / "polytrades.duckdb"
 
     @property
@@ -159,13 +171,29 @@ class Home:
         return self.folder / "target"
 
     @property
+    def production(self) -> str:
+        """The production schema, as messages name it."""
+        return project.schemas("duckdb" if self.target == "duckdb" else "bigquery").production
+
+    @property
+    def place(self) -> dict[str, str]:
+        """The variables that say where the warehouse is."""
+        if self.target == "duckdb":
+            return {"POLYTRADES_DUCKDB_PATH": str(self.duckdb_file)}
+        return {
+            "POLYTRADES_TARGET": self.target,
+            "BIGQUERY_EMULATOR_URL": self.url,
+            "POLYTRADES_BIGQUERY_PROJECT": self.project,
+        }
+
+    @property
     def environment(self) -> dict[str, str]:
         """What commands see: PATH, our settings, and `variables`."""
         inherited = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
         return {
             **inherited,
             "HOME": str(self.folder),
-            "POLYTRADES_DUCKDB_PATH": str(self.duckdb_file),
+            **self.place,
             "POLYTRADES_REQUESTS_PER_SECOND": "1000",
             "DBT_TARGET_PATH": str(self.target_path),
             **self.variables,
@@ -180,42 +208,95 @@ class Home:
 
     def polytrades(self, *arguments: object, check: bool = True) -> Result:
         """Runs the command line as a user does. With `check`, an exit code other than 0 fails the test."""
-        return self._run([str(BIN / "polytrades"), *map(str, arguments)], check)
-
-    def dbt(self, *arguments: object, schema: str = "main", project: Path = ROOT, check: bool = True) -> Result:
-        """Runs dbt as an analyst does, with the example profile; `schema` other than main is one of their own."""
-        profile = (ROOT / "profiles.example.yml").read_text()
-        (self.folder / "profiles.yml").write_text(profile.replace("schema: main", f"schema: {schema}"))
-        places = ["--project-dir", str(project), "--profiles-dir", str(self.folder)]
-        places += ["--log-path", str(self.folder / "logs")]
-        return self._run([str(BIN / "dbt"), "--no-use-colors", *map(str, arguments), *places], check)
-
-    def _run(self, command: list[str], check: bool) -> Result:
+        command = [str(BIN / "polytrades"), *map(str, arguments)]
         done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
-        result = Result(done.returncode, done.stdout, done.stderr)
-        if check and result.code != 0:
-            pytest.fail(f"{' '.join(command[:2])} ended with {result.code}:\n{result.stdout}\n{result.stderr}")
-        return result
+        return _checked(command, Result(done.returncode, done.stdout, done.stderr), check)
+
+    def dbt(self, *arguments: object, schema: str | None = None, project: Path = ROOT, check: bool = True) -> Result:
+        """Runs dbt as an analyst does, with the example profile; `schema` other than production is one of their own."""
+        profile = (ROOT / "profiles.example.yml").read_text()
+        if schema is not None:
+            profile = profile.replace("schema: main ", f"schema: {schema} ")
+            profile = profile.replace("dataset: polytrades ", f"dataset: {schema} ")
+        (self.folder / "profiles.yml").write_text(profile)
+        places = ["--project-dir", str(project), "--profiles-dir", str(self.folder), "--target", self.target]
+        places += ["--log-path", str(self.folder / "logs")]
+        command = ["--no-use-colors", *map(str, arguments), *places]
+        return _checked(["dbt", *command], Result(*run_dbt(command, self.folder, self.environment)), check)
 
     def land(self, *records: dict[str, Any]) -> None:
         """Lands order records as one batch through the runner's own door, without dbt."""
-        warehouse = DuckDBWarehouse(settings.load(duckdb_path=self.duckdb_file))
-        warehouse.prepare()
-        intake = Intake(warehouse, "dome", self.folder / "spool", "test", batch_rows=1_000_000)
-        intake.add([json.dumps(record).encode() for record in records], None, "test")
-        intake.flush()
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.place.items():  # the profile reads them
+                patch.setenv(name, value)
+            warehouse = connect(settings.load(target=self.target, duckdb_path=self.duckdb_file))
+            warehouse.prepare()
+            intake = Intake(warehouse, "dome", self.folder / "spool", "test", batch_rows=1_000_000)
+            intake.add([json.dumps(record).encode() for record in records], None, "test")
+            intake.flush()
 
     def query(self, sql: str, parameters: list[Any] | None = None) -> list[tuple[Any, ...]]:
-        """Asks the warehouse."""
-        with duckdb.connect(str(self.duckdb_file)) as connection:
-            connection.execute("set TimeZone = 'UTC'")
-            return connection.execute(sql, parameters or []).fetchall()
+        """Asks the warehouse, or changes it. One statement in DuckDB's words, with DuckDB's names of our schemas."""
+        if self.target == "duckdb":
+            with duckdb.connect(str(self.duckdb_file)) as connection:
+                connection.execute("set TimeZone = 'UTC'")
+                return connection.execute(sql, parameters or []).fetchall()
+        from runner_tests import dialect
+
+        config = dialect.parameters_for_bigquery(parameters or [])
+        rows = self.bigquery.query_and_wait(dialect.for_bigquery(sql), job_config=config)
+        return [tuple(row.values()) for row in rows]
+
+    @cached_property
+    def bigquery(self) -> Client:
+        """Google's client for the project."""
+        from runner_tests.bigquery.running import client
+
+        return client(self.url, self.project)
+
+    def rows(self, table: str) -> list[tuple[Any, ...]]:
+        """All rows of a table, in one order."""
+        return sorted(self.query(f"select * from {table}"), key=repr)
+
+    def tables(self, schema: str) -> dict[str, str]:
+        """Name → VIEW or TABLE of what is in a schema; `main` stands for production."""
+        if self.target == "duckdb":
+            found = self.query(
+                "select table_name, table_type from information_schema.tables where table_schema = ?", [schema]
+            )
+            return {name: kind.removeprefix("BASE ") for name, kind in found}
+        dataset = self.production if schema == "main" else schema
+        return {table.table_id: table.table_type for table in self.bigquery.list_tables(f"{self.project}.{dataset}")}
+
+    @property
+    def is_untouched(self) -> bool:
+        """True if nothing has been made in the warehouse."""
+        if self.target == "duckdb":
+            return not self.duckdb_file.exists()
+        return not list(self.bigquery.list_datasets())
 
     def records(self, name: str, records: list[dict[str, Any]]) -> Path:
         """Writes an NDJSON file of order records."""
         file = self.folder / name
         file.write_text("".join(json.dumps(record) + "\n" for record in records))
         return file
+
+
+TARGETS = ("duckdb", "emulator")
+
+
+def home_on(target: str, folder: Path, request: pytest.FixtureRequest) -> Home:
+    """An empty home on a target. Without an emulator the test is skipped, and says so."""
+    if target == "duckdb":
+        return Home(folder)
+    emulator = request.getfixturevalue("emulator")
+    return Home(folder, target=target, url=emulator.url, project=emulator.new_project())
+
+
+def _checked(command: list[str], result: Result, check: bool) -> Result:
+    if check and result.code != 0:
+        pytest.fail(f"{' '.join(command[:2])} ended with {result.code}:\n{result.stdout}\n{result.stderr}")
+    return result
 
 
 def order(**changes: Any) -> dict[str, Any]:

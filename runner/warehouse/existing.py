@@ -54,7 +54,7 @@ class Existing(Statements):
         return found
 
     def _add_column(self, name: str, kind: str) -> str:
-        return f"alter table {self._mart('trades')} add column {self._quoted(name)} {self._type(kind)}"
+        return f"alter table {self._mart('trades')} add column if not exists {self._quoted(name)} {self._type(kind)}"
 
     def _is_same_type(self, found: str, kind: str) -> bool:
         return found.lower() == self._type(kind).lower()

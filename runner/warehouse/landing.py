@@ -31,7 +31,7 @@ class Landing(Statements):
                         self._execute(
                             "add_column",
                             f"alter table {self._quoted(schema, table.name)} "
-                            f"add column {self._quoted(name)} {self._type(kind)}",
+                            f"add column if not exists {self._quoted(name)} {self._type(kind)}",
                         )
 
     def _definition(self, table: project.SourceTable) -> str:
@@ -197,7 +197,7 @@ class Landing(Statements):
             self._query(
                 "known_rejections",
                 f"select record_hash, reason from {self._landing('rejected_records')} "
-                f"where record_hash in (select hash from {self._each('hashes', 'hash')})",
+                f"where record_hash in (select seen from {self._each('hashes', 'seen')})",
                 hashes=sorted({record_hash for record_hash, _ in incoming}),
             )
         )

@@ -120,7 +120,10 @@ def written(sql: str, default_project: str, default_dataset: str | None) -> set[
             targets = [statement.this.this if isinstance(statement.this, exp.Schema) else statement.this]
         else:
             return None
-        if str(statement.args.get("kind") or "TABLE").upper() not in ("TABLE", "VIEW"):
+        kind = str(statement.args.get("kind") or "TABLE").upper()
+        if isinstance(statement, exp.Create) and kind == "SCHEMA":
+            continue
+        if kind not in ("TABLE", "VIEW"):
             return None
         if not all(isinstance(target, exp.Table) for target in targets):
             return None

@@ -62,19 +62,21 @@ class Repeats:
             if not exempt.may_change:
                 return
         apart = exempt.may_change if exempt else ()
-        if set(statement_types(job.statement)) == {"SELECT"}:
-            before = self._result(job)
+        types = set(statement_types(job.statement))
+        if types == {"SELECT"}:
+            before = self._result(job, apart)
             after = _rows(self._send(job), apart)
             written = 0
         else:
             assert job.writes is not None, "the parser does not say what it writes"
             before = {key: self._table(key, apart) for key in sorted(job.writes)}
-            written = int(self._send(job).get("numDmlAffectedRows") or 0)
+            answer = self._send(job)
+            written = int(answer.get("numDmlAffectedRows") or 0) if types <= {"MERGE", "INSERT", "UPDATE"} else 0
             after = {key: self._table(key, apart) for key in sorted(job.writes)}
         self.repeated.append(job)
         if before != after:
             self._differs(job, f"{before}\n→ {after}")
-        elif written and not apart:
+        elif written and not exempt:
             self._differs(job, f"the repeat wrote {written} rows")
 
     def _differs(self, job: Job, how: str) -> None:
@@ -101,11 +103,11 @@ class Repeats:
             raise AssertionError(f"the repeat is refused: {answer['error']['message']}")
         return dict(answer)
 
-    def _result(self, job: Job) -> Any:
+    def _result(self, job: Job, apart: tuple[str, ...]) -> Any:
         path = f"/bigquery/v2/projects/{quote(job.project)}/queries/{quote(job.id)}?maxResults=1000000"
         status, answer = call(self.emulator_url, "GET", path)
         assert status == 200, answer
-        return _rows(answer, ())
+        return _rows(answer, apart)
 
     def _table(self, key: Key, apart: tuple[str, ...]) -> Any:
         """Rows and layout of a table; None where there is none."""

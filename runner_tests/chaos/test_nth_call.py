@@ -1,6 +1,6 @@
 """Each call to BigQuery fails once, for every n; then the run is made again, and all is as if nothing had been.
 
-`make chaos` runs this; it is not part of `make test`. Cases that passed are noted in .chaos/, so that it can be stopped.
+`make chaos` runs this; it is not part of `make test`. Cases that passed are noted in .chaos/, so it can be stopped.
 The runner's own calls fail in every way at every n. Of dbt's calls a sample fails, chosen by CHAOS_SEED (default 1);
 CHAOS_DBT_CASES says how many (default 12).
 """

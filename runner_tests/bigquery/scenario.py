@@ -1,0 +1,230 @@
+"""The history of two warehouses in which the project sends every statement that it has, through a proxy that listens.
+
+One begins empty: a build by hand, a night of `sync`, a build in a schema of one's own, and what commands and a killed
+run ask beside that. The other has a table `trades` that was there before. All statements are repeated on the way.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from runner import settings
+from runner.engine.adopt import adopt_existing
+from runner.engine.writer import writing
+from runner.landing.intake import Intake
+from runner.monitor import bill
+from runner.monitor.doctor_bigquery import examine_bigquery
+from runner.settings import Settings
+from runner.warehouse.bigquery import BigQueryWarehouse
+from runner.warehouse.connect import connect
+from runner.warehouse.protocol import Checkpoint, FollowedWallet, Run
+from runner.windows import utc_now
+from runner_tests.bigquery.proxy import Job, Proxy
+from runner_tests.bigquery.repeats import Repeats
+from runner_tests.bigquery.running import Emulator
+from runner_tests.night import Notes
+from runner_tests.support import UNTIL, Home, launch, order, stop
+
+WALLET = "0x" + "a" * 40
+RUN = "by-hand"
+AT = datetime(2026, 1, 28, 12, tzinfo=UTC)
+LEGACY_TABLE = f"""
+create table polytrades.trades (
+    id string, condition_id string, wallet_address string, timestamp timestamp, side string, price float64,
+    shares_normalized float64, token_label string, token_id string, tx_hash string, order_hash string, taker string,
+    market_slug string, title string
+) partition by timestamp_trunc(timestamp, day) cluster by wallet_address
+as select '0x22', '0xcc', '{WALLET}', timestamp '2026-01-26 12:00:00+00', 'BUY', 0.5, 2.0, 'Yes', '1', '0x{"1" * 64}',
+    '0x{"2" * 64}', cast(null as string), 'a-market', 'A market'
+"""
+
+
+@dataclass
+class Twice:
+    """One of the warehouse's operations, and what readers see after it was done once and twice."""
+
+    name: str
+    once: Any
+    twice: Any
+
+
+@dataclass
+class History:
+    """What was sent, and what became of it."""
+
+    jobs: list[Job]
+    dry_runs: list[Job]
+    manifest: dict[str, Any]
+    repeats: Repeats
+    twice: list[Twice]
+    failures: list[str]
+
+
+def live(emulator: Emulator, repeats: Repeats, folder: Path) -> History:
+    """Lets it all happen."""
+    with Proxy(emulator.url) as proxy:
+        proxy.after_job = repeats
+        ours = _World(emulator, proxy, folder)
+        ours.home.dbt("build")
+        twice = _work_without_dbt(ours)
+        _sync(ours.home)
+        _ask(ours)
+        _build_elsewhere(ours)
+        _adopt(_World(emulator, proxy, folder))
+        manifest = json.loads((ours.home.target_path / "manifest.json").read_text())
+        return History(proxy.jobs, proxy.dry_runs, manifest, repeats, twice, proxy.failures)
+
+
+class _World:
+    """A project of the emulator behind the proxy, and how a test looks into it unheard."""
+
+    def __init__(self, emulator: Emulator, proxy: Proxy, folder: Path) -> None:
+        self.home = Home(folder, target="emulator", url=proxy.url, project=emulator.new_project())
+        self.home.variables["TMPDIR"] = str(folder)
+        self.client = emulator.client(self.home.project)
+        self.proxy = proxy
+
+    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        """Asks or changes past the proxy. Datasets are named without their project."""
+        found = [tuple(row.values()) for row in self.client.query_and_wait(sql)]
+        self.proxy.forget()
+        return sorted(found, key=repr)
+
+    @contextmanager
+    def warehouse(self) -> Iterator[tuple[BigQueryWarehouse, Settings]]:
+        """The runner's own warehouse, in this process."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.home.place.items():
+                patch.setenv(name, value)
+            chosen = settings.load(target=self.home.target)
+            yield cast(BigQueryWarehouse, connect(chosen)), chosen
+
+
+def _work_without_dbt(world: _World) -> list[Twice]:
+    """What a run does around dbt, each operation twice."""
+    # Columns of today that the tables of yesterday lack: the runner adds one, dbt the other in the night's build.
+    world.ask("alter table polytrades_state.runs drop column message")
+    world.ask("alter table polytrades.events drop column image")
+    followed, gone = FollowedWallet(WALLET, "file"), FollowedWallet("0x" + "b" * 40, "file")
+    with world.warehouse() as (warehouse, _):
+        warehouse.names_jobs("test", RUN)
+        twice = [_twice("prepare", warehouse.prepare, lambda: world.client.get_table("polytrades_state.runs").schema)]
+        warehouse.acquire_lease(RUN, "a test", 10)  # what follows is guarded by it
+        twice.append(_twice("renew_lease", lambda: warehouse.renew_lease(10), lambda: _holder(warehouse)))
+        warehouse.change_followed_wallets([followed, gone], [], AT)
+        twice += [
+            _twice(
+                "change_followed_wallets",
+                lambda: warehouse.change_followed_wallets([followed], [gone.wallet_address], AT),
+                lambda: world.ask("select * from polytrades_state.followed_wallets"),
+            ),
+            _twice(
+                "record_run",
+                lambda: warehouse.record_run(Run(RUN, "test", AT, AT, 0), AT),
+                lambda: warehouse.totals().last_runs,
+            ),
+            _twice("land", lambda: _land(warehouse, world.home), lambda: _landed(warehouse, world)),
+        ]
+        world.ask("delete from polytrades_landing.batches where true")
+        twice += [
+            _twice("land after a kill", lambda: _land(warehouse, world.home), lambda: _landed(warehouse, world)),
+            _twice(
+                "collect_costs",
+                warehouse.collect_costs,
+                lambda: world.ask("select job_id from polytrades_state.job_costs group by job_id having count(*) > 1"),
+            ),
+            _twice("release_lease", warehouse.release_lease, lambda: _holder(warehouse)),
+        ]
+    return twice
+
+
+def _holder(warehouse: BigQueryWarehouse) -> tuple[int, str | None]:
+    holder = warehouse.lease()
+    assert holder is not None
+    return holder.token, holder.run_id
+
+
+def _land(warehouse: BigQueryWarehouse, home: Home) -> None:
+    """One batch: a fill and another under its key, one without a hash, a record that breaks a rule."""
+    records = [
+        order(),
+        order(shares=3_000_000, shares_normalized=3),
+        order(order_hash=None, tx_hash="0x" + "3" * 64),
+        order(side="HOLD"),
+    ]
+    intake = Intake(warehouse, "dome", home.folder / "spool", RUN, batch_rows=100)
+    intake.add([json.dumps(record).encode() for record in records], WALLET, "test")
+    intake.finished(Checkpoint("dome", WALLET, None, AT, len(records)))
+    intake.flush()
+
+
+def _landed(warehouse: BigQueryWarehouse, world: _World) -> Any:
+    """What readers see of the landing: coverage is the union of its rows, of checkpoints the newest counts."""
+    return [
+        world.ask("select tx_hash, shares_raw, batch_id, landed_on from polytrades_landing.trades"),
+        world.ask("select batch_id, landing_table, row_count, landed_on from polytrades_landing.batches"),
+        world.ask("select record_hash, reason from polytrades_landing.rejected_records"),
+        world.ask("select distinct wallet_address, window_start, window_end, status from polytrades_state.coverage"),
+        warehouse.checkpoints("dome"),
+    ]
+
+
+def _sync(home: Home) -> None:
+    """A night: wallets, fills, markets and events are fetched, and what is pending is merged."""
+    wallets = home.folder / "wallets.csv"
+    world = ("--until", UNTIL, "--wallets", 2, "--fills", 40, "--days", 4, "--malformed", 0.05)
+    running = launch(*world, "--write-wallets", wallets)
+    try:
+        home.uses(running)
+        done = home.polytrades("sync", "--wallets", wallets, "--allow-shrink", "--json", check=False)
+    finally:
+        stop(running)
+    # 4: more records are rejected than the settings allow.
+    assert done.code == 4, done.stdout + done.stderr
+    assert (done.json["pending_batches"], done.json["tests_failed"]) == (0, {}), done.stdout
+
+
+def _ask(world: _World) -> None:
+    """What is asked beside a run and changes nothing; landing emptied; a lease taken away."""
+    world.home.dbt("source", "freshness")
+    with world.warehouse() as (warehouse, chosen):
+        assert all(check.passed for check in examine_bigquery(warehouse))
+        bill.draw_up(chosen, warehouse, utc_now().date())
+        emptied = warehouse.empty_merged_days((utc_now() + timedelta(days=1)).date())
+        assert set(emptied) == {"trades", "markets", "events"}
+        warehouse.acquire_lease("a-dead-run", "a test", 10)
+        warehouse.free_lease("a-dead-run")
+
+
+def _build_elsewhere(world: _World) -> None:
+    """A schema of one's own, where marts are views; with --empty, so that each `ref` is read without rows."""
+    world.ask("alter table polytrades_state.runs drop column message")
+    world.home.dbt("run", "--empty", schema="anna")
+
+
+def _adopt(world: _World) -> None:
+    """A table that was there before is looked at and taken on."""
+    world.client.create_dataset("polytrades")
+    world.ask(LEGACY_TABLE)
+    with world.warehouse() as (warehouse, chosen):
+        examine_bigquery(warehouse)
+        warehouse.prepare()
+        with writing(chosen, warehouse, "adopt", "adopting", Notes()):
+            assert adopt_existing(warehouse, "adopting", Notes()) is not None
+        assert (warehouse.find_adoption(), list(warehouse.checkpoints("dome"))) == (None, [WALLET])
+
+
+def _twice(name: str, operation: Callable[[], object], read: Callable[[], Any]) -> Twice:
+    """Does it twice, and looks after each."""
+    operation()
+    once = read()
+    operation()
+    return Twice(name, once, read())
