@@ -27,6 +27,7 @@
                     holder = 'dbt {{ flags.WHICH }} into {{ target.name }} (invocation {{ invocation_id }})',
                     host = null,
                     pid = null,
+                    pid_started = null,
                     acquired_at = {{ now() }},
                     expires_at = {{ after_minutes(now(), var('lease_minutes')) }}
                 where
@@ -55,7 +56,7 @@
         and state_relation('lease') is not none -%}
         {%- call statement('release_lease', auto_begin=true) -%}
             update {{ state_relation('lease') }}
-            set run_id = null, holder = null, host = null, pid = null, expires_at = null
+            set run_id = null, holder = null, host = null, pid = null, pid_started = null, expires_at = null
             where run_id = '{{ invocation_id }}'
         {%- endcall -%}
         {%- do adapter.commit() -%}

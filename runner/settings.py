@@ -73,7 +73,7 @@ class Settings(BaseSettings):
         10,
         ge=1,
         le=1440,
-        description="BigQuery: how long others wait for a run that died on another machine. Renewed while it lives.",
+        description="How long others wait for a run that died where they cannot see it. Renewed while it lives.",
     )
     dbt_attempts: int = Field(
         3, ge=1, le=10, description="How often dbt is run again when what failed is of a kind that passes by itself."

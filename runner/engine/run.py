@@ -23,6 +23,9 @@ from runner.sources import dome, files
 from runner.warehouse.protocol import Warehouse
 from runner.windows import utc_now, window_to_fetch
 
+_LONGEST_BUILD = 120
+"""Minutes that a build may take on DuckDB before others may think its run dead."""
+
 
 class Display(Protocol):
     """What a run tells while it works."""
@@ -242,7 +245,9 @@ def _built(settings: Settings, warehouse: Warehouse, summary: Summary, display: 
     """
     kept = "What has landed is kept."
     check_budget(settings, warehouse, f"{kept} It was not merged.")
-    if not warehouse.renew_lease(settings.lease_minutes):
+    # dbt keeps a DuckDB file to itself, so there the lease cannot be renewed until it has ended.
+    minutes = _LONGEST_BUILD if warehouse.name == "duckdb" else settings.lease_minutes
+    if not warehouse.renew_lease(minutes):
         raise HeldBack(
             f"The lease of this run has passed to another one. {kept} The other run, or the next, merges it."
         )

@@ -1,15 +1,14 @@
 """BigQuery: load jobs in, MERGE by dbt inside; nothing is pulled through Python."""
 
 import json
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from runner import project
-from runner.errors import Failed, HeldBack, PolytradesError, UsageError
+from runner.errors import Failed, HeldBack, UsageError
 from runner.settings import Settings
 from runner.warehouse.jobs import APP, Jobs, Rows
 from runner.warehouse.protocol import Batch
@@ -103,7 +102,7 @@ class BigQueryWarehouse(SqlWarehouse):
         self._execute("create_table", f"create table if not exists {address} {statement}")
 
     def _layout_problems(self) -> list[str]:
-        return [problem for problem, _ in self.layout_findings("trades")]
+        return [f"{problem}: {fix}" for problem, fix in self.layout_findings("trades")]
 
     def layout_findings(self, mart: str) -> list[tuple[str, str]]:
         """What is wrong with a mart's storage: (finding, what to run)."""
@@ -164,27 +163,11 @@ class BigQueryWarehouse(SqlWarehouse):
             time.sleep(0.5)
         return done
 
-    @contextmanager
-    def keeping_lease(self, minutes: float) -> Iterator[None]:
-        """See Warehouse. Renewed by a thread with a client of its own, three times in the time that it is taken for."""
-        ended = threading.Event()
+    def _twin(self) -> "BigQueryWarehouse":
         other = BigQueryWarehouse(self._settings, self._output)
         other.names_jobs(self.jobs.command, self.jobs.run_id)
         other._run_id = self._run_id
-
-        def renew() -> None:
-            while not ended.wait(minutes * 60 / 3):
-                # What is wrong with one renewal is seen by the next, or by the statement that the lease guards.
-                with suppress(PolytradesError):
-                    other.renew_lease(minutes)
-
-        thread = threading.Thread(target=renew, name="lease", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+        return other
 
     def names_jobs(self, command: str, run_id: str) -> None:
         """See Warehouse."""

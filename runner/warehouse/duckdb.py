@@ -21,8 +21,6 @@ from runner.warehouse.sql import SqlWarehouse
 _TYPES = {"timestamp": "timestamptz", "float64": "double", "string": "varchar"}
 _WRITTEN_OUT = {"timestamp with time zone": "timestamptz"}
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
-_LONGER_THAN_ANY_RUN = 24 * 60
-"""Minutes. The file cannot be opened while dbt has it, so a lease could not be renewed then."""
 
 
 class DuckDBWarehouse(SqlWarehouse):
@@ -83,11 +81,14 @@ class DuckDBWarehouse(SqlWarehouse):
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """For reading only, so that nobody waits for us; without a file there is nothing to open."""
+        """For reading only, so that nobody waits for us; without a file there is nothing to open.
+
+        Not while we write: DuckDB does not open a file in two ways in one process, and the lease is renewed meanwhile.
+        """
         if not self.path.exists():
             yield
             return
-        with self._kept(read_only=True):
+        with self._kept(read_only=self._run_id is None):
             yield
 
     def _connect(self, read_only: bool) -> duckdb.DuckDBPyConnection:
@@ -165,9 +166,10 @@ class DuckDBWarehouse(SqlWarehouse):
     def _layout_problems(self) -> list[str]:
         return []
 
-    def acquire_lease(self, run_id: str, holder: str, minutes: float) -> str | None:
-        """See Warehouse. Not renewed, so taken for longer than any run; a run that died is known by its pid."""
-        return super().acquire_lease(run_id, holder, max(minutes, _LONGER_THAN_ANY_RUN))
+    def _twin(self) -> "DuckDBWarehouse":
+        other = DuckDBWarehouse(self._settings)
+        other._run_id = self._run_id
+        return other
 
     def _is_dead(self, holder: Holder) -> bool:
         """Also a build by hand: it keeps the file to itself while it runs, and we have opened it."""

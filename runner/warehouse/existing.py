@@ -37,7 +37,7 @@ class Existing(Statements):
                 )
         found.problems += self._layout_problems()
         keys = ("wallet_address", "tx_hash", "order_hash")
-        if count and all(name in columns for name in (*keys, "timestamp")):
+        if count and not found.problems and all(name in columns for name in (*keys, "timestamp")):
             found.rows, found.wallets, found.first_fill_at, found.last_fill_at, found.null_keys = self._one(
                 "look_at_existing_trades",
                 "select count(*), count(distinct wallet_address), min(timestamp), max(timestamp), "

@@ -2,11 +2,13 @@
 
 import os
 import platform
+import threading
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from runner.errors import Failed, HeldBack
+from runner.errors import Failed, HeldBack, PolytradesError
 from runner.warehouse.protocol import Holder
 from runner.warehouse.statements import Statements
 
@@ -23,14 +25,15 @@ class Lease(Statements):
         with self._step():
             self._execute(
                 "acquire_lease",
-                f"update {self._state('lease')} set token = token + 1, run_id = @run_id, holder = @holder, host = "
-                "@host, "
-                f"pid = @pid, acquired_at = {self._in_minutes(0)}, expires_at = {self._in_minutes(minutes)} "
+                f"update {self._state('lease')} set token = token + 1, run_id = @run_id, holder = @holder, "
+                f"host = @host, pid = @pid, pid_started = cast(@pid_started as {self._type('bigint')}), "
+                f"acquired_at = {self._in_minutes(0)}, expires_at = {self._in_minutes(minutes)} "
                 f"where run_id is null or run_id = @dead or expires_at < {self._in_minutes(0)}",
                 run_id=run_id,
                 holder=holder,
                 host=_this_host(),
                 pid=os.getpid(),
+                pid_started=_started(os.getpid()),
                 dead=dead or "",
             )
         now = self.lease()
@@ -39,9 +42,8 @@ class Lease(Statements):
             since = f" since {now.acquired_at:%Y-%m-%d %H:%M} UTC" if now and now.acquired_at else ""
             until = f" until {now.expires_at:%H:%M} UTC" if now and now.expires_at else ""
             raise HeldBack(
-                f"The lease on {self.place} is held by {who}{since}, if not renewed{until}. Nothing was changed. "
-                "Wait for "
-                "it and run the same command again; if it is dead, `polytrades lease --free` takes the lease away."
+                f"The lease on {self.place} is held by {who}{since}, if not renewed{until}. Nothing was changed. Wait "
+                "for it and run the same command again; if it is dead, `polytrades lease --free` takes the lease away."
             )
         self._run_id = run_id
         return before.run_id
@@ -67,7 +69,7 @@ class Lease(Statements):
             self._execute(
                 "release_lease",
                 f"update {self._state('lease')} set run_id = null, holder = null, host = null, pid = null, "
-                "expires_at = null where run_id = @run_id",
+                "pid_started = null, expires_at = null where run_id = @run_id",
                 run_id=run_id,
             )
 
@@ -77,18 +79,40 @@ class Lease(Statements):
             return None
         rows = self._query(
             "read_lease",
-            f"select token, run_id, holder, host, pid, acquired_at, expires_at from {self._state('lease')}",
+            "select token, run_id, holder, host, pid, pid_started, acquired_at, expires_at "
+            f"from {self._state('lease')}",
         )
         return Holder(*rows[0]) if rows else None
 
     def _is_dead(self, holder: Holder) -> bool:
         """True if the holder certainly does not live any more: a process of this machine that is gone."""
-        return holder.pid is not None and holder.host == _this_host() and not _is_alive(holder.pid)
+        if holder.pid is None or holder.host != _this_host():
+            return False
+        return not _is_alive(holder.pid, holder.pid_started)
 
     @contextmanager
     def keeping_lease(self, minutes: float) -> Iterator[None]:
-        """See Warehouse. Where it is taken for longer than any run, nothing is to do."""
-        yield
+        """See Warehouse. Renewed by a thread with a connection of its own, three times in the time it is taken for."""
+        ended = threading.Event()
+        other = self._twin()
+
+        def renew() -> None:
+            while not ended.wait(minutes * 60 / 3):
+                # What is wrong with one renewal is seen by the next, or by the statement that the lease guards.
+                with suppress(PolytradesError):
+                    other.renew_lease(minutes)
+
+        thread = threading.Thread(target=renew, name="lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    @abstractmethod
+    def _twin(self) -> "Lease":
+        """The same warehouse and lease over another connection, for another thread."""
 
     def names_jobs(self, command: str, run_id: str) -> None:
         """See Warehouse. Where there are no jobs, there is nothing to name."""
@@ -107,17 +131,22 @@ def _this_host() -> str:
     return "/".join(parts)
 
 
-def _is_alive(pid: int) -> bool:
-    """True if a process of this id runs and may be one of ours."""
-    if pid == os.getpid():
-        return False  # a run that ended before this process was given its number
+def _started(pid: int) -> int | None:
+    """When a process started, in ticks since the machine did; tells it from a later one of the same number."""
+    try:
+        # The name in parentheses may hold spaces; the 22nd field is the 20th after it (man 5 proc).
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _is_alive(pid: int, started: int | None) -> bool:
+    """True if the process may still be there."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    try:
-        return b"polytrades" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return True
+    now = _started(pid)
+    return started is None or now is None or now == started

@@ -107,6 +107,7 @@ class Holder:
     holder: str | None
     host: str | None
     pid: int | None
+    pid_started: int | None
     acquired_at: datetime | None
     expires_at: datetime | None
 

@@ -68,9 +68,7 @@ REPEATED_OPERATIONS = {
 }  # fmt: skip
 
 
-def test_what_the_project_sends_to_bigquery(
-    emulator: Emulator, tmp_path: Path, subtests: pytest.Subtests
-) -> None:
+def test_what_the_project_sends_to_bigquery(emulator: Emulator, tmp_path: Path, subtests: pytest.Subtests) -> None:
     history = live(emulator, Repeats(emulator.url, NOT_REPEATED), tmp_path)
     sent = [job for job in [*history.jobs, *history.dry_runs]]
     assert history.failures == []

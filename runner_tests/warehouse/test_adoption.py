@@ -116,12 +116,8 @@ def test_known_defects_can_be_accepted_and_are_recorded(on: Any) -> None:
             "is partitioned not at all, so every merge would read the whole table: Make a copy",
         ),
         ("partition by timestamp_trunc(timestamp, month)", "is partitioned by MONTH of timestamp"),
-        (
-            "partition by timestamp_trunc(timestamp, day) options (partition_expiration_days = 60)",
-            "forgets its partitions after 60 days: alter table",
-        ),
     ],
-    ids=["not partitioned", "by month", "expires"],
+    ids=["not partitioned", "by month"],
 )
 def test_a_table_whose_storage_makes_merges_dear_is_refused_with_the_statement_that_helps(
     bigquery: Any, layout: str, said: str

@@ -50,7 +50,7 @@ def test_the_book_has_each_job_once_and_agrees_with_the_account(landed: Any) -> 
     assert found.account is not None
     # The account has the jobs of the last moments too.
     assert found.account[TODAY] >= found.bytes_on(TODAY) >= 10_000_000
-    said = bill.as_text(found, top=3)
+    said = bill.as_text(found, top=100)
     assert "reads_trades" in said
     assert "of 200.0 GB a day" in said
 

@@ -15,6 +15,7 @@ Corrected in local-bigquery 0.3.2, each by wrapping one function:
 3. INFORMATION_SCHEMA.PARTITIONS has the column total_logical_bytes: rows times 8 bytes a column.
 4. A name is looked up in its own project's catalog. Uncorrected, each look-up lists all tables of all projects with
    their sizes, which costs 60 ms a project, several times a statement: ten times what the statements take.
+5. A MERGE may stand in a transaction. Uncorrected it tries to begin one of its own, by which DuckDB aborts the other.
 """
 
 import contextvars
@@ -171,11 +172,12 @@ def _result_named(fetch: Function, name: str) -> Any:
     return [(name, "TABLE", rows[0][0])]
 
 
-class _WithoutTemporaryTables:
-    """Correction 4: a fresh cursor, which has no temporary tables; it need not look for them in all catalogs."""
+class _FreshCursor:
+    """A cursor that begins with a job: no temporary tables (correction 4), no transaction but its own (5)."""
 
     def __init__(self, cursor: Any) -> None:
         self._cursor = cursor
+        self._in_transaction = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cursor, name)
@@ -185,15 +187,24 @@ class _WithoutTemporaryTables:
             sql = "select null as table_name where false"
         return self._cursor.sql(sql, **named)
 
+    def execute(self, sql: str, *arguments: Any) -> Any:
+        word = sql.split(maxsplit=1)[0].upper().rstrip(";")
+        if word == "BEGIN" and self._in_transaction:
+            raise duckdb.TransactionException("cannot start a transaction within a transaction")
+        result = self._cursor.execute(sql, *arguments)
+        if word in ("BEGIN", "COMMIT", "ROLLBACK"):
+            self._in_transaction = word == "BEGIN"
+        return result
 
-def spare_temporary_tables(execute: Function) -> Function:
-    """Correction 4: only a session may have some."""
+
+def wrap_fresh_cursor(execute: Function) -> Function:
+    """Corrections 4 and 5. The cursor of a session may have temporary tables and stays as it is."""
 
     @functools.wraps(execute)
     def wrapper(cursor: Any, *arguments: Any, **named: Any) -> Any:
         given = inspect.signature(execute).bind(cursor, *arguments, **named).arguments
-        fresh = given.get("session") is None
-        return execute(_WithoutTemporaryTables(cursor) if fresh else cursor, *arguments, **named)
+        is_fresh = given.get("session") is None
+        return execute(_FreshCursor(cursor) if is_fresh else cursor, *arguments, **named)
 
     return wrapper
 
@@ -211,7 +222,7 @@ def end_with_stdin() -> None:
 def main() -> None:
     """Corrects and serves."""
     database.fetch = ask_one_project(database.fetch)
-    query.execute = report_destination(spare_temporary_tables(query.execute))
+    query.execute = report_destination(wrap_fresh_cursor(query.execute))
     jobs.results = keep_results_empty(jobs.results)
     merge.run = accept_filter_in_on(merge.run)
     table_rules._check = skip_check_of_target(table_rules._check)
