@@ -93,7 +93,7 @@ class Night:
         )
         return {
             "listed": [row[0] for row in ask("test", listed)],
-            "manifest": [tuple(map(int, row)) for row in ask("test", manifest)],
+            "manifest": [tuple(int(number or 0) for number in row) for row in ask("test", manifest)],
             "rejected": ask("test", rejected),
             "checkpoints": ask("test", checkpoints),
             "covered": ask("test", covered),

@@ -1,7 +1,9 @@
 """The one place that makes a BigQuery client and sends jobs, each with labels, a byte limit and readable errors."""
 
+import itertools
 import secrets
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +29,8 @@ from runner.warehouse.protocol import Batch
 APP = "polytrades"
 """Value of the label `app` on every job of ours, dbt's included (macro query_labels)."""
 _SCOPES = ("https://www.googleapis.com/auth/bigquery", "https://www.googleapis.com/auth/cloud-platform")
-_LOAD_ATTEMPTS = 5
+_LOAD_ATTEMPTS = 3
+"""How often one run sends a load that ends with an error. Those of earlier runs are passed over, not counted."""
 _LOADS_A_DAY = 1500
 """Load jobs that BigQuery takes for one table in a day."""
 _REFUSED_AT = 0.8
@@ -84,17 +87,24 @@ class Jobs:
     def query(self, name: str, sql: str, parameters: Mapping[str, Any]) -> tuple[Iterator[tuple[Any, ...]], int]:
         """Runs a statement; gives its rows, read page by page, and the number of rows that it wrote.
 
-        Safe where the statement is safe to run twice: a job whose fate is unknown is sent again.
+        A job that ends with a reason that may pass is sent again, which every statement of ours is safe for.
         """
-        with explained(f"The statement {name}"):
-            job = self._client.query(
-                sql,
-                job_config=self._config(name, parameters),
-                retry=self._retry,
-                job_retry=self._job_retry,
-            )
-            rows = job.result(retry=self._retry, job_retry=self._job_retry, page_size=10_000)
+        config = self._config(name, parameters)
+
+        def sent_once() -> tuple[Iterator[tuple[Any, ...]], int]:
+            # A name of our own: a request whose answer was lost is not a second job, and Google's client, which would
+            # try for ten minutes whatever it is told, leaves the trying to us.
+            job_id = f"{APP}-{name}-{uuid.uuid4()}"
+            try:
+                job = self._client.query(sql, job_config=config, job_id=job_id, retry=self._retry, job_retry=None)
+            except api.Conflict:
+                found: Any = self._client.get_job(job_id, retry=self._retry)
+                job = found
+            rows = job.result(retry=self._retry, job_retry=None, page_size=10_000)
             return (tuple(row.values()) for row in rows), int(job.num_dml_affected_rows or 0)
+
+        with explained(f"The statement {name}"):
+            return self._job_retry(sent_once)()
 
     def dry_run(self, name: str, sql: str, parameters: Mapping[str, Any]) -> int:
         """Has BigQuery check a statement, rights included, without running it; gives the bytes that it would read."""
@@ -135,10 +145,14 @@ class Jobs:
         """
         self._count_load(table)
         problem = "it gave no reason"
-        for attempt in range(_LOAD_ATTEMPTS):
+        sent = 0
+        for attempt in itertools.count():
+            if sent == _LOAD_ATTEMPTS:
+                break
             job_id = f"{APP}-{batch.landing_table}-{batch.batch_id}-{attempt}"
             with explained(f"The load of batch {batch.batch_id} ({batch.row_count:,} rows)"):
                 job, is_found = self._submitted(job_id, batch, table, schema)
+                sent += not is_found
                 try:
                     job.result(retry=self._retry)
                 except api.GoogleAPICallError as error:
@@ -152,7 +166,7 @@ class Jobs:
             problem = "its rows have been deleted"
         raise Failed(
             f"The batch {batch.batch_id} of {batch.row_count:,} rows could not be loaded into {table} in "
-            f"{_LOAD_ATTEMPTS} attempts: {problem}. Its file stays in {batch.file}; nothing of it has landed."
+            f"{_LOAD_ATTEMPTS} attempts: {problem.rstrip('.')}. Nothing of it has landed; the next run tries again."
         )
 
     def _submitted(self, job_id: str, batch: Batch, table: str, schema: SourceTable) -> tuple[bigquery.LoadJob, bool]:
@@ -329,10 +343,12 @@ def explained(what: str) -> Iterator[None]:
         ) from None
     except auth.GoogleAuthError as error:
         raise UsageError(f"Google refuses the credentials: {error}. Log in again, or use another key.") from None
-    except api.RetryError as error:
-        _raise_explained(what, error.cause or error)
-    except (api.GoogleAPICallError, RequestException, ConnectionError) as error:
-        _raise_explained(what, error)
+    except (api.GoogleAPIError, RequestException, ConnectionError) as error:
+        # What was tried again until the patience was over is explained by what it failed for in the end.
+        cause: BaseException = error
+        while isinstance(cause, api.RetryError) and cause.cause is not None:
+            cause = cause.cause
+        _raise_explained(what, cause)
 
 
 def _raise_explained(what: str, error: BaseException) -> NoReturn:

@@ -4,12 +4,13 @@
     analyzer.error("select ts from `p`.`analytics`.`trades`")   # None: the statement is valid
     analyzer.error("select tss from `p`.`analytics`.`trades`")  # 'Unrecognized name: tss; Did you mean ts? [at 1:8]'
 
-The emulator runs SQL through another parser, which takes some things that BigQuery refuses and the reverse. This one has
-neither problem, but runs nothing. It is a WebAssembly build inside the `zetasql` wheel and works in this process: no
-server, no network. The first use compiles it (about a minute) and keeps that in `.venv`; later starts take seconds.
+The emulator runs SQL through another parser, which takes some things that BigQuery refuses and the reverse. This one
+has neither problem, but runs nothing. It is a WebAssembly build inside the `zetasql` wheel and works in this process:
+no server, no network. The first use compiles it (half a minute) and keeps that in `.venv`; later ones take a second.
 
-What it does not know and BigQuery does: `max_by`, `min_by`, `contains_substr`, `collate`, `@@project_id`, the type BIGINT,
-scripting (DECLARE, SET, IF, CALL) and CREATE FUNCTION. INFORMATION_SCHEMA must be given to it like any other table.
+What it does not know and BigQuery does: `max_by`, `min_by`, `contains_substr`, `collate`, `@@project_id`, scripting
+(DECLARE, SET, IF, CALL), CREATE FUNCTION, and BIGINT, which is replaced before it looks. INFORMATION_SCHEMA must be
+given to it like any other table.
 """
 
 from __future__ import annotations
@@ -90,6 +91,7 @@ class Analyzer:
         self._language = self._language_options()
         self._catalog = simple_catalog_pb2.SimpleCatalogProto(name="")
         self._catalog.builtin_function_options.language_options.CopyFrom(self._language)
+        self._registered: int | None = None
         self.tables: dict[str, Columns] = {}
         for name, columns in tables.items():
             self.add(name, columns)
@@ -110,6 +112,17 @@ class Analyzer:
             table.ClearField("column")
             for column, kind in columns.items():
                 _set_type(table.column.add(name=column, is_writable_column=True).type, kind)
+        self._registered = None
+
+    def _catalog_id(self) -> int:
+        """The catalog as the analyzer knows it: told once, until another table becomes known."""
+        if self._registered is None:
+            request = service.RegisterCatalogRequest(simple_catalog=self._catalog)
+            call = self._client.call_grpc_func
+            self._registered = call(
+                "ZetaSqlLocalService_RegisterCatalog", request, service.RegisterResponse
+            ).registered_id
+        return self._registered
 
     def error(self, sql: str, parameters: Columns | None = None) -> str | None:
         """None when every statement of `sql` is valid, else the analyzer's message for the first that is not.
@@ -122,7 +135,8 @@ class Analyzer:
                     # The service's rule, not the parser's.
                     return "Parameterized types are not allowed in CAST expressions."
                 for name, columns in _created(statement.resolved_statement):
-                    self.add(name, columns)
+                    if self.tables.get(name) != columns:
+                        self.add(name, columns)
         except ServerError as error:
             return str(error.message)
         return None
@@ -137,7 +151,7 @@ class Analyzer:
         request.parse_resume_location.input = sql
         end = len(sql.rstrip().rstrip(";").encode())
         while request.parse_resume_location.byte_position < end:
-            request.simple_catalog.CopyFrom(self._catalog)
+            request.registered_catalog_id = self._catalog_id()
             response = self._client.call_grpc_func("ZetaSqlLocalService_Analyze", request, service.AnalyzeResponse)
             yield response
             request.parse_resume_location.byte_position = response.resume_byte_position

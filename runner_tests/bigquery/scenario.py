@@ -7,6 +7,7 @@ run ask beside that. The other has a table `trades` that was there before. All s
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,11 +67,19 @@ class History:
     repeats: Repeats
     twice: list[Twice]
     failures: list[str]
+    project_ids: list[str]
+
+    @property
+    def fills_view(self) -> str:
+        """The statement that creates the view `fills`."""
+        return next(
+            job.statement for job in self.jobs if re.search(r"create or replace view \S+`fills`", job.statement)
+        )
 
 
 def live(emulator: Emulator, repeats: Repeats, folder: Path) -> History:
     """Lets it all happen."""
-    with Proxy(emulator.url) as proxy:
+    with Proxy(emulator.url, prices=False) as proxy:
         proxy.after_job = repeats
         ours = _World(emulator, proxy, folder)
         ours.home.dbt("build")
@@ -78,9 +87,11 @@ def live(emulator: Emulator, repeats: Repeats, folder: Path) -> History:
         _sync(ours.home)
         _ask(ours)
         _build_elsewhere(ours)
-        _adopt(_World(emulator, proxy, folder))
+        theirs = _World(emulator, proxy, folder)
+        _adopt(theirs)
         manifest = json.loads((ours.home.target_path / "manifest.json").read_text())
-        return History(proxy.jobs, proxy.dry_runs, manifest, repeats, twice, proxy.failures)
+        project_ids = [ours.home.project, theirs.home.project]
+        return History(proxy.jobs, proxy.dry_runs, manifest, repeats, twice, proxy.failures, project_ids)
 
 
 class _World:
@@ -110,9 +121,7 @@ class _World:
 
 def _work_without_dbt(world: _World) -> list[Twice]:
     """What a run does around dbt, each operation twice."""
-    # Columns of today that the tables of yesterday lack: the runner adds one, dbt the other in the night's build.
-    world.ask("alter table polytrades_state.runs drop column message")
-    world.ask("alter table polytrades.events drop column image")
+    world.ask("alter table polytrades_state.runs drop column message")  # a column of today, a table of yesterday
     followed, gone = FollowedWallet(WALLET, "file"), FollowedWallet("0x" + "b" * 40, "file")
     with world.warehouse() as (warehouse, _):
         warehouse.names_jobs("test", RUN)

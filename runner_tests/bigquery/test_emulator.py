@@ -34,3 +34,15 @@ def test_each_project_is_a_world_of_its_own(emulator: Emulator) -> None:
     one, other = (emulator.client(emulator.new_project()) for _ in range(2))
     one.create_dataset("landing")
     assert [dataset.dataset_id for dataset in other.list_datasets() if dataset.dataset_id == "landing"] == []
+
+
+def test_a_merge_may_stand_in_a_transaction(emulator: Emulator) -> None:
+    client = emulator.client(emulator.new_project())
+    client.create_dataset("d")
+    client.query_and_wait("create table d.t as select 1 as k, 'a' as v")
+    client.query_and_wait(
+        "begin transaction; merge into d.t as t using (select 1 as k, 'b' as v union all select 2, 'c') as s"
+        " on t.k = s.k when matched then update set v = s.v when not matched then insert (k, v) values (s.k, s.v);"
+        " delete from d.t where k = 2; commit transaction"
+    )
+    assert [tuple(row) for row in client.query_and_wait("select k, v from d.t")] == [(1, "b")]

@@ -22,6 +22,9 @@ ORDERS = "/polymarket/orders"
 NOBODY = "http://127.0.0.1:9"
 FOLLOWED = "0x" + "ab" * 20
 SLEEP = 0.05
+before_any_warehouse = pytest.mark.duckdb_only("what is wrong is found before any warehouse is asked")
+about_the_upstream = pytest.mark.duckdb_only("the runner's answer to an upstream; no warehouse takes part in it")
+about_the_file = pytest.mark.duckdb_only("it is about the DuckDB file")
 
 
 @dataclass
@@ -77,12 +80,14 @@ def good_record(world: World) -> dict[str, Any]:
 # What is wrong with the command or the settings: code 2, and nothing was done.
 
 
+@before_any_warehouse
 def test_a_wallet_that_is_no_address_is_refused_before_anything_is_done(at_world: Home, world: World) -> None:
     message = fails(at_world, 2, "sync", "--wallets", world.wallets_file, "--wallet", "0x12")
     assert message.startswith("--wallet is '0x12', which is no wallet address")
     assert not at_world.duckdb_file.exists()
 
 
+@before_any_warehouse
 def test_a_bad_line_in_the_list_is_named_before_anything_is_done(at_world: Home, world: World) -> None:
     file = at_world.folder / "list.csv"
     file.write_text(world.wallets_file.read_text() + "not a wallet\n")
@@ -91,6 +96,7 @@ def test_a_bad_line_in_the_list_is_named_before_anything_is_done(at_world: Home,
     assert not at_world.duckdb_file.exists()
 
 
+@before_any_warehouse
 def test_no_wallets_says_where_to_put_them(at_world: Home) -> None:
     message = fails(at_world, 2, "sync")
     assert "No wallet is followed" in message
@@ -98,12 +104,14 @@ def test_no_wallets_says_where_to_put_them(at_world: Home) -> None:
     assert "--wallets FILE" in message
 
 
+@before_any_warehouse
 def test_a_filter_for_a_wallet_that_is_not_followed_follows_nobody(at_world: Home, world: World) -> None:
     message = fails(at_world, 2, "sync", "--wallets", world.wallets_file, "--wallet", FOLLOWED)
     assert f"The wallet {FOLLOWED} is not followed" in message
     assert not at_world.duckdb_file.exists()
 
 
+@before_any_warehouse
 @pytest.mark.parametrize(
     ("since", "said"), [("lately", "'lately' is no date or time. Write 2026-01-31"), ("2999-01-01", "is not before")]
 )
@@ -112,6 +120,7 @@ def test_a_bad_since_changes_nothing(at_world: Home, world: World, since: str, s
     assert not at_world.duckdb_file.exists()
 
 
+@before_any_warehouse
 def test_an_unknown_setting_is_named(home: Home) -> None:
     (home.folder / "polytrades.toml").write_text("page_sise = 10\n")
     for command in ("sync", "status", "doctor"):
@@ -119,6 +128,7 @@ def test_an_unknown_setting_is_named(home: Home) -> None:
         assert "polytrades.toml has an unknown setting page_sise" in message
 
 
+@before_any_warehouse
 def test_a_bad_setting_is_named_with_the_places_looked_at(home: Home) -> None:
     home.variables["POLYTRADES_PAGE_SIZE"] = "many"
     message = fails(home, 2, "sync")
@@ -126,6 +136,7 @@ def test_a_bad_setting_is_named_with_the_places_looked_at(home: Home) -> None:
     assert "POLYTRADES_PAGE_SIZE" in message
 
 
+@about_the_upstream
 @pytest.mark.parametrize("key", [None, "wrong-key-0123456789"])
 def test_no_key_and_a_bad_key_name_the_variable_and_show_no_key(
     start: Callable[..., Running], home: Home, one_wallet: Path, key: str | None
@@ -141,6 +152,7 @@ def test_no_key_and_a_bad_key_name_the_variable_and_show_no_key(
     assert found == [(2, message)]
 
 
+@about_the_upstream
 def test_a_base_url_with_nothing_below_it_names_the_setting(at_world: Home, one_wallet: Path) -> None:
     at_world.variables["POLYTRADES_DOME_BASE_URL"] += "/nowhere"
     message = fails(at_world, 2, "sync", "--wallets", one_wallet)
@@ -148,6 +160,7 @@ def test_a_base_url_with_nothing_below_it_names_the_setting(at_world: Home, one_
     assert "(404). Check POLYTRADES_DOME_BASE_URL" in message
 
 
+@before_any_warehouse
 def test_a_target_that_is_not_there_names_those_that_are(home: Home, one_wallet: Path) -> None:
     message = fails(home, 2, "sync", "--wallets", one_wallet, "--target", "nosuch")
     assert "has no target nosuch; it has duckdb" in message
@@ -155,6 +168,7 @@ def test_a_target_that_is_not_there_names_those_that_are(home: Home, one_wallet:
     assert not home.duckdb_file.exists()
 
 
+@before_any_warehouse
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -170,6 +184,7 @@ def test_a_missing_or_broken_profile_is_named(home: Home, one_wallet: Path, cont
     assert not home.duckdb_file.exists()
 
 
+@before_any_warehouse
 def test_a_dbt_folder_that_cannot_be_written_is_found_before_anything_lands(at_world: Home, world: World) -> None:
     blocked = at_world.folder / "file"
     blocked.write_text("")
@@ -180,6 +195,7 @@ def test_a_dbt_folder_that_cannot_be_written_is_found_before_anything_lands(at_w
     assert not at_world.duckdb_file.exists()
 
 
+@before_any_warehouse
 @pytest.mark.parametrize("content", [None, b"a,b\n1,2\n"])
 def test_a_file_that_cannot_be_imported_is_named(home: Home, content: bytes | None) -> None:
     file = home.folder / "orders.json"
@@ -199,6 +215,7 @@ def refusing_offsets() -> Iterator[str]:
         yield url
 
 
+@about_the_upstream
 def test_a_401_about_offsets_does_not_send_anyone_looking_for_a_key(
     home: Home, one_wallet: Path, refusing_offsets: str
 ) -> None:
@@ -209,6 +226,7 @@ def test_a_401_about_offsets_does_not_send_anyone_looking_for_a_key(
     assert "API_KEY" not in message
 
 
+@about_the_upstream
 def test_an_unreachable_upstream_is_said_once_and_the_checkpoints_stay(home: Home, world: World) -> None:
     home.variables = {"POLYTRADES_DOME_BASE_URL": NOBODY, "POLYTRADES_REQUEST_ATTEMPTS": "2"}
     message = fails(home, 1, "sync", "--wallets", world.wallets_file)
@@ -220,6 +238,7 @@ def test_an_unreachable_upstream_is_said_once_and_the_checkpoints_stay(home: Hom
     assert home.query("select count(*) from state.followed_wallets") == [(3,)]
 
 
+@about_the_upstream
 def test_ten_wallets_without_an_answer_are_enough_to_give_up(start: Callable[..., Running], home: Home) -> None:
     running = start("--fills", 1, "--fault", "status:503")
     home.uses(running)
@@ -234,6 +253,7 @@ def test_ten_wallets_without_an_answer_are_enough_to_give_up(start: Callable[...
     assert home.query("select wallets, wallets_failed from state.runs where status = 'finished'") == [(200, 200)]
 
 
+@about_the_upstream
 def test_a_web_page_instead_of_json_is_called_one(start: Callable[..., Running], home: Home, one_wallet: Path) -> None:
     home.uses(start("--fills", 1, "--fault", "html"))
     message = fails(home, 1, "sync", "--wallets", one_wallet)
@@ -241,17 +261,20 @@ def test_a_web_page_instead_of_json_is_called_one(start: Callable[..., Running],
     assert "POLYTRADES_DOME_BASE_URL" in message
 
 
+@about_the_file
 def test_a_folder_that_cannot_be_written_is_named(home: Home, one_wallet: Path) -> None:
     home.variables["POLYTRADES_DUCKDB_PATH"] = str(one_wallet / "x.duckdb")
     message = fails(home, 1, "sync", "--wallets", one_wallet)
     assert message == f"There is no folder {one_wallet}. Create it, or set POLYTRADES_DUCKDB_PATH."
 
 
+@before_any_warehouse
 def test_a_demo_folder_that_cannot_be_made_is_named(home: Home, one_wallet: Path) -> None:
     message = fails(home, 1, "demo", "--folder", one_wallet / "demo")
     assert message.startswith(f"{one_wallet / 'demo'}: Not a directory.")
 
 
+@about_the_file
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_the_right_to_write_is_named(home: Home, one_wallet: Path) -> None:
     closed = home.folder / "closed"
@@ -262,6 +285,7 @@ def test_a_folder_without_the_right_to_write_is_named(home: Home, one_wallet: Pa
     assert "POLYTRADES_DUCKDB_PATH" in message
 
 
+@about_the_file
 @pytest.mark.parametrize("command", ["sync", "status"])
 def test_a_file_that_is_no_duckdb_file_is_named_and_kept(home: Home, one_wallet: Path, command: str) -> None:
     home.duckdb_file.write_text("precious\n" * 1_000)
@@ -275,6 +299,7 @@ def test_a_file_that_is_no_duckdb_file_is_named_and_kept(home: Home, one_wallet:
 # What to run again: code 3.
 
 
+@about_the_file
 @pytest.mark.parametrize("command", ["sync", "import", "status"])
 def test_a_locked_warehouse_names_the_program_and_its_pid(home: Home, world: World, command: str) -> None:
     orders = home.records("orders.ndjson", [good_record(world)])
@@ -294,6 +319,7 @@ def test_a_locked_warehouse_names_the_program_and_its_pid(home: Home, world: Wor
     assert "Wait for that process or end it, then run the same command again" in message
 
 
+@about_the_file
 def test_a_lock_that_is_let_go_in_time_is_waited_for(home: Home) -> None:
     duckdb.connect(str(home.duckdb_file)).close()
     home.variables["POLYTRADES_LOCK_WAIT_SECONDS"] = "60"
@@ -311,10 +337,14 @@ def test_a_lock_that_is_let_go_in_time_is_waited_for(home: Home) -> None:
 
 def test_a_warehouse_that_fails_after_landing_is_not_called_a_run_without_effect(at_world: Home, world: World) -> None:
     """Code 1 promises that nothing durable happened."""
-    with duckdb.connect(str(at_world.duckdb_file)) as connection:
-        connection.execute("create view markets as select 1 as theirs")
+    at_world.query("create schema if not exists main")
+    at_world.query("create view markets as select 1 as theirs")
     message = fails(at_world, 3, "sync", "--wallets", world.wallets_file)
-    assert message.startswith(f"DuckDB refused a statement on {at_world.duckdb_file}: Binder Error")
+    refused = {
+        "duckdb": f"DuckDB refused a statement on {at_world.duckdb_file}: Binder Error",
+        "emulator": "The statement conditions_to_fetch failed in BigQuery: ",
+    }
+    assert message.startswith(refused[at_world.target])
     assert message.endswith("What had landed before is kept and will be merged by the next run.")
     assert at_world.query("select sum(row_count) from landing.batches") == [(60,)]
     assert at_world.query("select exit_code, message is not null from state.runs where status = 'finished'") == [
@@ -324,26 +354,26 @@ def test_a_warehouse_that_fails_after_landing_is_not_called_a_run_without_effect
 
 def test_a_model_that_fails_is_named_with_dbt_s_reason_and_nothing_is_lost(at_world: Home, world: World) -> None:
     """Somebody's own table stands where ours must go."""
-    with duckdb.connect(str(at_world.duckdb_file)) as connection:
-        connection.execute("create table trades (wallet_address integer, timestamp timestamptz)")
+    at_world.query("create schema if not exists main")
+    at_world.query("create table trades (wallet_address integer, timestamp timestamptz)")
     result = at_world.polytrades("sync", "--wallets", world.wallets_file, "--json", check=False)
     assert result.code == result.json["exit_code"] == 3
     assert "Traceback" not in result.stderr
     (message,) = result.json["messages"]
     assert "\n" not in message
     assert message.startswith("dbt could not build everything: int_trades_stored failed (")
-    assert 'does not have a column named "tx_hash"' in message
+    assert "tx_hash" in message
     assert "will be merged by the next run" in message
     assert result.json["models_failed"].keys() == {"int_trades_stored"}
     assert result.json["pending_batches"] == 1
     assert at_world.query("select sum(row_count) from landing.batches where landing_table = 'trades'") == [(60,)]
 
-    with duckdb.connect(str(at_world.duckdb_file)) as connection:
-        connection.execute("drop table trades")
+    at_world.query("drop table trades")
     assert at_world.polytrades("sync", "--json").json["pending_batches"] == 0
     assert at_world.query("select count(*) from trades") == [(60,)]
 
 
+@about_the_upstream
 def test_a_failing_wallet_keeps_its_checkpoint_while_the_others_go_on(
     start: Callable[..., Running], home: Home, world: World
 ) -> None:
@@ -424,6 +454,7 @@ def test_ctrl_c_while_fetching_and_while_building_loses_nothing(
 # Complete, but a check failed: code 4.
 
 
+@about_the_upstream
 def test_many_rejected_records_are_code_4_and_kept_with_their_reasons(at_world: Home, world: World) -> None:
     record = good_record(world)
     file = at_world.records("orders.ndjson", [record, record | {"price": 1.7}])

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from runner_tests.support import Home, order
 
 
-def test_good_records_are_merged_and_bad_ones_kept_with_their_reason(tmp_path: Path) -> None:
-    home = Home(tmp_path)
+def test_good_records_are_merged_and_bad_ones_kept_with_their_reason(home: Home) -> None:
     bad = {
         "missing_wallet": order(user=None),
         "missing_tx_hash": order(tx_hash=None),
@@ -35,23 +32,21 @@ def test_good_records_are_merged_and_bad_ones_kept_with_their_reason(tmp_path: P
     assert home.query("select count(*) from landing.trades") == [(400,)]
 
 
-def test_the_same_records_in_another_form_change_nothing(tmp_path: Path) -> None:
-    home = Home(tmp_path)
+def test_the_same_records_in_another_form_change_nothing(home: Home) -> None:
     records = [order(tx_hash=f"0x{number:064x}", price=0.3500000007787229, shares=256830768) for number in range(3)]
     for record in records:
         record["shares_normalized"] = 256.830768
     home.polytrades("import", home.records("orders.ndjson", records))
-    before = home.query("select * from trades order by all")
+    before = home.rows("trades")
     parquet = home.folder / "orders.parquet"
     pq.write_table(pa.Table.from_pylist(records), parquet)
     summary = home.polytrades("import", parquet, "--json").json
     assert (summary["records_received"], summary["fills_new"]) == (3, 0)
-    assert home.query("select * from trades order by all") == before
+    assert home.rows("trades") == before
 
 
-def test_a_dry_run_says_what_would_happen_and_does_nothing(tmp_path: Path) -> None:
-    home = Home(tmp_path)
+def test_a_dry_run_says_what_would_happen_and_does_nothing(home: Home) -> None:
     file = home.records("orders.ndjson", [order(), order(side="HOLD")])
     found = home.polytrades("import", "--dry-run", file, "--json").json
     assert (found["records_received"], found["rejected_by_reason"]) == (2, {"bad_side": 1})
-    assert not home.duckdb_file.exists()
+    assert home.is_untouched

@@ -35,13 +35,12 @@ def is_building(_home: Home, stderr: Path) -> bool:
 
 @pytest.mark.parametrize("moment", [has_landed, is_building])
 def test_a_killed_sync_loses_nothing_and_doubles_nothing(
-    tmp_path: Path, start: Callable[..., Running], moment: Callable[[Home, Path], bool]
+    home: Home, tmp_path: Path, start: Callable[..., Running], moment: Callable[[Home, Path], bool]
 ) -> None:
     fills, wallets = tmp_path / "fills.ndjson", tmp_path / "wallets.csv"
     running = start(
         "--wallets", 8, "--fills", 1200, "--write-fills", fills, "--write-wallets", wallets, "--latency-ms", 60
     )
-    home = Home(tmp_path)
     home.uses(running)
     home.variables |= {
         "POLYTRADES_PAGE_SIZE": "50",

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from runner_tests.support import Home, order
 
 
 @pytest.mark.parametrize(("policy", "quality"), [("distinct", "stand_in"), ("collapse", "collapsed")])
-def test_it_is_one_row_however_often_it_comes_until_its_hash_is_known(
-    tmp_path: Path, policy: str, quality: str
-) -> None:
-    home = Home(tmp_path)
+def test_it_is_one_row_however_often_it_comes_until_its_hash_is_known(home: Home, policy: str, quality: str) -> None:
     unknown = order(order_hash=None)
     build = ("build", "--exclude-resource-type", "unit_test", "--vars", f"missing_order_hash: {policy}")
 

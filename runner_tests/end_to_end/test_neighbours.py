@@ -27,8 +27,7 @@ def started(home: Home, said: Path, *arguments: object) -> subprocess.Popen[byte
 
 
 @pytest.fixture
-def at_world(tmp_path: Path, start: Callable[..., Running]) -> Home:
-    home = Home(tmp_path)
+def at_world(home: Home, tmp_path: Path, start: Callable[..., Running]) -> Home:
     home.uses(start("--wallets", 4, "--fills", 200, "--write-wallets", tmp_path / "wallets.csv"))
     return home
 
@@ -60,9 +59,9 @@ def test_a_run_that_is_told_to_end_takes_dbt_with_it_and_the_next_one_completes(
     assert at_world.query("select count(*) from trades") == [(200,)]
 
 
-def test_a_dbt_that_did_not_run_is_not_taken_for_one_that_did(tmp_path: Path) -> None:
+@pytest.mark.duckdb_only("it is about dbt's files")
+def test_a_dbt_that_did_not_run_is_not_taken_for_one_that_did(home: Home) -> None:
     """Results of another invocation lie where ours should be."""
-    home = Home(tmp_path)
     home.polytrades("import", home.records("a.ndjson", [order()]))
     good = (home.target_path / "run_results.json").read_text()
     home.variables["DBT_PARTIAL_PARSE"] = "no boolean"
@@ -76,8 +75,8 @@ def test_a_dbt_that_did_not_run_is_not_taken_for_one_that_did(tmp_path: Path) ->
     assert home.query("select count(*) from trades") == [(1,)]
 
 
-def test_the_demo_never_takes_the_user_s_own_file(tmp_path: Path) -> None:
-    home = Home(tmp_path)
+@pytest.mark.duckdb_only("the demo is on DuckDB")
+def test_the_demo_never_takes_the_user_s_own_file(home: Home, tmp_path: Path) -> None:
     home.variables["POLYTRADES_DUCKDB_PATH"] = str(tmp_path / "demo.duckdb")
     (tmp_path / "demo.duckdb").write_text("mine")
     refused = home.polytrades("demo", "--folder", tmp_path, check=False)
@@ -85,44 +84,45 @@ def test_the_demo_never_takes_the_user_s_own_file(tmp_path: Path) -> None:
     assert (tmp_path / "demo.duckdb").read_text() == "mine"
 
 
-def test_profiles_of_other_projects_in_the_home_folder_are_none_of_ours(tmp_path: Path) -> None:
-    home = Home(tmp_path)
+@pytest.mark.duckdb_only("it is about dbt's files")
+def test_profiles_of_other_projects_in_the_home_folder_are_none_of_ours(home: Home, tmp_path: Path) -> None:
     (tmp_path / ".dbt").mkdir()
     (tmp_path / ".dbt" / "profiles.yml").write_text("theirs: {target: dev, outputs: {dev: {type: duckdb}}}\n")
     done = home.polytrades("import", home.records("orders.ndjson", [order()]))
     assert "dbt used profiles.example.yml" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        (("{{ env_var('POLYTRADES_DUCKDB_PATH', 'polytrades.duckdb') }}", "other.duckdb"), "builds into other.duckdb"),
-        (("schema: main", "schema: anna"), "builds into the schema anna"),
-    ],
-)
-def test_a_profile_that_builds_elsewhere_is_refused_before_anything_lands(
-    tmp_path: Path, change: tuple[str, str], says: str
-) -> None:
-    home = Home(tmp_path)
+@pytest.mark.duckdb_only("a project has no path")
+def test_a_profile_that_builds_into_another_file_is_refused_before_anything_lands(home: Home) -> None:
+    written = "{{ env_var('POLYTRADES_DUCKDB_PATH', 'polytrades.duckdb') }}"
+    assert_refused(home, written, "other.duckdb", "builds into other.duckdb")
+
+
+def test_a_profile_that_builds_into_another_schema_is_refused_before_anything_lands(home: Home) -> None:
+    name = "schema: main" if home.target == "duckdb" else "dataset: polytrades"
+    assert_refused(home, f"{name} ", f"{name.split()[0]} anna ", "builds into the schema anna")
+
+
+def assert_refused(home: Home, written: str, instead: str, says: str) -> None:
     profile = (ROOT / "profiles.example.yml").read_text()
-    assert change[0] in profile
-    (tmp_path / "profiles.yml").write_text(profile.replace(*change))
+    assert written in profile
+    (home.folder / "profiles.yml").write_text(profile.replace(written, instead))
     refused = home.polytrades("import", home.records("orders.ndjson", [order()]), check=False)
     assert refused.code == 2
     assert says in " ".join(refused.stderr.split())
-    assert not home.duckdb_file.exists()
+    assert home.is_untouched
 
 
-def test_a_file_name_that_duckdb_cannot_tell_from_a_schema_is_refused(tmp_path: Path) -> None:
-    home = Home(tmp_path)
+@pytest.mark.duckdb_only("it is about the DuckDB file")
+def test_a_file_name_that_duckdb_cannot_tell_from_a_schema_is_refused(home: Home, tmp_path: Path) -> None:
     home.variables["POLYTRADES_DUCKDB_PATH"] = str(tmp_path / "state.duckdb")
     refused = home.polytrades("status", check=False)
     assert refused.code == 2
     assert "confuses a file of this name with a schema" in refused.stderr
 
 
-def test_status_reads_a_file_that_somebody_else_reads_too(tmp_path: Path) -> None:
-    home = Home(tmp_path)
+@pytest.mark.duckdb_only("it is about the DuckDB file")
+def test_status_reads_a_file_that_somebody_else_reads_too(home: Home, tmp_path: Path) -> None:
     home.polytrades("import", home.records("orders.ndjson", [order()]))
     holds = "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); print(); input()"
     reader = subprocess.Popen(

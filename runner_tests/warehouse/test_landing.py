@@ -60,7 +60,7 @@ def test_what_passes_is_waited_out_without_a_second_run(bigquery: Any, fault: di
         (
             {"kind": "job_error", "label": "model=load_batch", "times": None},
             Failed,
-            "in 5 attempts: An injected error.",
+            "in 3 attempts: An injected error.",
         ),
         ({"kind": "job_error", "label": "model=list_batch", "times": None}, Failed, "The statement list_batch failed"),
         ({"kind": "quotaExceeded", "label": "model=load_batch", "times": None}, HeldBack, "met a quota of the project"),
@@ -112,7 +112,7 @@ def test_a_load_whose_rows_were_deleted_is_made_again_under_a_name_that_is_not_b
     bigquery.proxy.forget()
     run(bigquery, night, "run-2")
     assert stands(bigquery, night) == night.expected
-    loads = [job.id for job in bigquery.proxy.jobs if job.type == "load"]
+    loads = [job.id for job in bigquery.proxy.jobs if job.type == "LOAD"]
     assert sorted(name.rpartition("-")[2] for name in loads) == ["0", "0", "1", "1"]
 
 
@@ -178,4 +178,4 @@ def test_every_job_has_labels_and_a_limit(bigquery: Any) -> None:
     for job in bigquery.proxy.jobs:
         assert job.labels["app"] == "polytrades", job
         assert job.labels["model"] and job.labels["run_id"] and job.labels["command"], job
-        assert job.type == "load" or int(job.maximum_bytes_billed) == bigquery.settings.maximum_bytes_billed, job
+        assert job.type == "LOAD" or int(job.maximum_bytes_billed) == bigquery.settings.maximum_bytes_billed, job

@@ -221,6 +221,7 @@ def end_with_stdin() -> None:
 
 def main() -> None:
     """Corrects and serves."""
+    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]  # else DuckDB looks for it at each statement
     database.fetch = ask_one_project(database.fetch)
     query.execute = report_destination(wrap_fresh_cursor(query.execute))
     jobs.results = keep_results_empty(jobs.results)
