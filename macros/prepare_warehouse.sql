@@ -102,23 +102,25 @@
 {# A table `trades` that no build of ours made is somebody's only copy: taken on by `polytrades adopt`, which looks at it
    first, never by a build on the way. A view of that name would be dropped by dbt. #}
 {% macro refuse_foreign_mart() -%}
-    {%- set trades = production_relation('trades') -%}
+    {%- set there = [] -%}
+    {%- for mart in fed_marts().values() | sum(start=[]) if production_relation(mart) is not none -%}
+        {%- do there.append(production_relation(mart)) -%}
+    {%- endfor -%}
     {%- set known = [] -%}
-    {%- if trades is not none and state_relation('recorded_settings') is not none -%}
+    {%- if there and state_relation('recorded_settings') is not none -%}
         {%- set known = run_query(
             "select name from " ~ state_relation('recorded_settings')
             ~ " where name in ('missing_order_hash', 'adopted_trades')"
         ).columns[0].values() -%}
     {%- endif -%}
-    {%- if trades is not none and not known -%}
+    {%- if there and not known -%}
         {{ exceptions.raise_compiler_error(
-            "The table " ~ trades ~ " was there before polytrades. Nothing was built or changed. Run `polytrades adopt "
+            "The table " ~ there[0] ~ " was there before polytrades. Nothing was built or changed. Run `polytrades adopt "
             ~ "--dry-run`, which looks at it and says what would happen, then `polytrades adopt`."
         ) }}
     {%- endif -%}
-    {%- for mart in fed_marts().values() | sum(start=[]) -%}
-        {%- set relation = production_relation(mart) -%}
-        {%- if relation is not none and relation.is_view -%}
+    {%- for relation in there -%}
+        {%- if relation.is_view -%}
             {{ exceptions.raise_compiler_error(
                 relation ~ " is a view, where the merged table must stand, and dbt would drop it. Nothing was built. "
                 ~ "Rename the view, or set the var production_schema to another schema."

@@ -32,6 +32,9 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
 UNTIL = "2026-01-31T00:00:00Z"
 BIN = Path(sys.executable).parent
+ONLY_FILLS = ("-s", "pending_batches+", "--exclude", "test_type:unit", "int_markets_latest+", "int_events_latest+")
+"""Arguments for one more build of all that fills go through; markets and events would take as long again. Names that
+follow are excluded too."""
 
 
 @dataclass

@@ -167,7 +167,6 @@ def _account(warehouse: BigQueryWarehouse) -> Check:
             "account",
             True,
             "INFORMATION_SCHEMA.JOBS cannot be read: costs are counted from the jobs that we may list. To compare, "
-            "grant "
-            "roles/bigquery.resourceViewer on the project",
+            "grant roles/bigquery.resourceViewer on the project",
         )
     return Check("account", True, "INFORMATION_SCHEMA.JOBS can be read: `polytrades cost` compares with it")

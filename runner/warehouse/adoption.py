@@ -10,8 +10,8 @@ ACCEPT = "--accept-known-defects"
 class Adoption:
     """A table `trades` that polytrades did not make, and whether it can become the production table as it is.
 
-    `problems` are sentences with what to do; `missing_columns` will be appended; `defects` counts rows that break the
-    key (`null_keys`, `duplicate_keys`).
+    `problems` are sentences with what to do; `missing_columns` will be appended; `null_keys`
+    and `duplicate_keys` are defects that can be accepted; `other_case_keys` are keys with capital letters.
     """
 
     table: str
@@ -21,6 +21,7 @@ class Adoption:
     last_fill_at: datetime | None = None
     null_keys: int = 0
     duplicate_keys: int = 0
+    other_case_keys: int = 0
     missing_columns: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -37,8 +38,7 @@ class Adoption:
         appended = f"{len(self.missing_columns)} columns appended ({', '.join(self.missing_columns) or 'none'})"
         return (
             f"{self.table}: {self.rows:,} rows of {self.wallets:,} wallets{span}; {appended}; each wallet's "
-            "checkpoint starts at its newest fill, and its history counts as inherited. Nothing was dropped or "
-            "rewritten."
+            "checkpoint starts at its newest fill, and its history is inherited. Nothing is dropped or rewritten."
         )
 
     def refusal(self, accept_defects: bool) -> str | None:
@@ -46,29 +46,30 @@ class Adoption:
         steps = list(self.problems)
         if self.null_keys and not accept_defects:
             steps.append(
-                f"{self.null_keys:,} rows have no wallet_address, tx_hash, order_hash or timestamp, and would never "
-                "be found "
-                "by a merge: put a value there, or move them to another table"
+                f"{self.null_keys:,} rows have no wallet_address, tx_hash, order_hash or timestamp, and no merge would "
+                "find them: put a value there, or move them to another table"
+            )
+        if self.other_case_keys:
+            steps.append(
+                f"{self.other_case_keys:,} rows have capital letters in a key and would be inserted a second time: "
+                f"update {self.table} set wallet_address = lower(wallet_address), tx_hash = lower(tx_hash), "
+                "order_hash = lower(order_hash) where true"
             )
         if self.duplicate_keys and not accept_defects:
             steps.append(
                 f"{self.duplicate_keys:,} keys stand there more than once: copy one row of each into a new table "
-                "(qualify "
-                "row_number() over (partition by wallet_address, tx_hash, order_hash order by timestamp desc) = 1) and "
-                "swap the "
-                "names"
+                "(qualify row_number() over (partition by wallet_address, tx_hash, order_hash order by timestamp desc) "
+                "= 1) and swap the names"
             )
         if not steps:
             return None
         plan = " ".join(f"({number}) {step}." for number, step in enumerate(steps, start=1))
-        accepting = (
-            f" `polytrades adopt {ACCEPT}` takes the table on with its defects, which the duplicate monitor will "
-            "report."
-            if self.has_defects and not self.problems
-            else ""
-        )
+        accepting = ""
+        if self.has_defects and not self.problems and not self.other_case_keys:
+            accepting = (
+                f" `polytrades adopt {ACCEPT}` takes the table on with its defects; the duplicate monitor reports them."
+            )
         return (
             f"{self.table} was there before polytrades and cannot be taken on as it is; nothing was changed. {plan} "
-            "Then run "
-            f"the same command again.{accepting}"
+            f"Then run the same command again.{accepting}"
         )

@@ -157,8 +157,7 @@ class BigQueryWarehouse(SqlWarehouse):
                 if len(done) > 1:
                     raise HeldBack(
                         f"Jobs of the dead run {run_id} do not end: {', '.join(working)}. Cancel them in BigQuery, "
-                        "then "
-                        "run the same command again."
+                        "then run the same command again."
                     )
             time.sleep(0.5)
         return done

@@ -47,8 +47,7 @@ class DuckDBWarehouse(SqlWarehouse):
         except duckdb.TransactionException as error:
             raise HeldBack(
                 f"Another writer changed the same rows of {self.path} at the same moment; nothing was changed here. "
-                "Run "
-                f"the same command again. ({error})"
+                f"Run the same command again. ({error})"
             ) from None
         except duckdb.Error as error:
             raise Failed(f"DuckDB refused a statement on {self.path}: {error}") from error

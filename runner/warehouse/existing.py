@@ -20,10 +20,13 @@ class Existing(Statements):
         if self._is_ours():
             return None
         columns = self._columns(self._schemas.production, "trades")
-        if columns is None:
+        others = self._problems_of_others()
+        if columns is None and not others:
             return None
         table = self._mart("trades")
-        found = Adoption(table)
+        found = Adoption(table, problems=others)
+        if columns is None:
+            return found
         wanted = project.mart_columns("trades")
         for name, kind in list(wanted.items())[:_LEGACY_COLUMNS]:
             if name not in columns:
@@ -38,20 +41,42 @@ class Existing(Statements):
         found.problems += self._layout_problems()
         keys = ("wallet_address", "tx_hash", "order_hash")
         if count and not found.problems and all(name in columns for name in (*keys, "timestamp")):
-            found.rows, found.wallets, found.first_fill_at, found.last_fill_at, found.null_keys = self._one(
+            key = ", ".join(keys)
+            is_null = " or ".join(f"{name} is null" for name in (*keys, "timestamp"))
+            is_other_case = " or ".join(f"{name} <> lower({name})" for name in keys)
+            (
+                found.rows,
+                found.wallets,
+                found.first_fill_at,
+                found.last_fill_at,
+                found.null_keys,
+                found.other_case_keys,
+            ) = self._one(
                 "look_at_existing_trades",
                 "select count(*), count(distinct wallet_address), min(timestamp), max(timestamp), "
-                "count(case when wallet_address is null or tx_hash is null or order_hash is null or timestamp is null "
-                f"then 1 end) from {table}",
+                f"count(case when {is_null} then 1 end), count(case when {is_other_case} then 1 end) from {table}",
             )
             (found.duplicate_keys,) = self._one(
                 "count_existing_duplicates",
-                f"select count(*) from (select 1 as one from {table} where wallet_address is not null and tx_hash is "
-                "not "
-                "null and order_hash is not null group by wallet_address, tx_hash, order_hash having count(*) > 1) "
-                "as twice",
+                f"select count(*) from (select {key} from {table} where not ({is_null}) "
+                f"group by {key} having count(*) > 1) as twice",
             )
         return found
+
+    def _problems_of_others(self) -> list[str]:
+        """Tables beside `trades` that would be merged into and are not as ours are."""
+        problems = []
+        for mart in ("trade_collisions", "markets", "events", "traders"):
+            columns = self._columns(self._schemas.production, mart)
+            wanted = project.mart_columns(mart)
+            if columns is not None and any(
+                name not in columns or not self._is_same_type(columns[name], kind) for name, kind in wanted.items()
+            ):
+                problems.append(
+                    f"{self._mart(mart)} was there before too and has other columns or types than ours: rename it, "
+                    f"alter table {self._mart(mart)} rename to {mart}_before, and the next build makes its own"
+                )
+        return problems
 
     def _add_column(self, name: str, kind: str) -> str:
         return f"alter table {self._mart('trades')} add column if not exists {self._quoted(name)} {self._type(kind)}"
@@ -79,17 +104,16 @@ class Existing(Statements):
                 "inherit_coverage",
                 f"insert into {self._state('coverage')} (source, wallet_address, window_start, window_end, status, "
                 "records_received, run_id, recorded_at) "
-                "select @source, lower(wallet_address), min(timestamp), max(timestamp), 'inherited', count(*), "
-                "@run_id, @at "
-                f"from {self._mart('trades')} where wallet_address is not null group by lower(wallet_address)",
+                "select @source, lower(wallet_address), min(timestamp), max(timestamp), 'inherited', count(*), @run_id, "
+                f"@at from {self._mart('trades')} where wallet_address is not null group by lower(wallet_address)",
                 source="dome",
                 run_id=run_id,
                 at=at,
             )
             self._execute(
                 "inherit_checkpoints",
-                f"insert into {self._state('checkpoints')} (source, wallet_address, fetched_until, run_id, "
-                "recorded_at) "
+                f"insert into {self._state('checkpoints')} "
+                "(source, wallet_address, fetched_until, run_id, recorded_at) "
                 "select coverage.source, coverage.wallet_address, max(coverage.window_end), @run_id, @at "
                 f"from {self._state('coverage')} as coverage "
                 f"left join {self._state('checkpoints')} as known "

@@ -213,8 +213,7 @@ class Jobs:
         if self._loads[table] >= _REFUSED_AT * _LOADS_A_DAY:
             raise HeldBack(
                 f"{self._loads[table]:,} load jobs went into {table} in the last 24 hours; BigQuery takes "
-                f"{_LOADS_A_DAY:,} a day, and at {_REFUSED_AT:.0%} of that this stops, so that it cannot fail half "
-                "way. "
+                f"{_LOADS_A_DAY:,} a day, and at {_REFUSED_AT:.0%} of that this stops rather than fail half way. "
                 "What has landed is kept. Raise batch_rows, so that batches are fewer, or run again tomorrow."
             )
         self._loads[table] += 1

@@ -169,8 +169,8 @@ class Landing(Statements):
             "(batch_id, landing_table, source, row_count, run_id, landed_at, landed_on) "
             "select @batch, @landing_table, @source, @row_count, @run_id, @landed_at, @landed_on "
             f"from {self._state('lease')} "
-            f"where not exists (select 1 from {self._landing('batches')} as known where known.batch_id = "
-            f"@batch){fence}",
+            f"where not exists (select 1 from {self._landing('batches')} as known "
+            f"where known.batch_id = @batch){fence}",
             batch=batch.batch_id,
             landing_table=batch.landing_table,
             source=batch.source,
@@ -182,10 +182,8 @@ class Landing(Statements):
         )
         if not written and not self._has_landed(batch.batch_id):
             raise HeldBack(
-                f"The lease of this run has passed to another one, so batch {batch.batch_id} was not counted as "
-                "landed. "
-                "Nothing is lost: run the same command again when the other run has ended (`polytrades lease` shows "
-                "it)."
+                f"The lease of this run has passed to another one, so batch {batch.batch_id} does not count as landed. "
+                "Nothing is lost: run the same command again when the other run has ended; `polytrades lease` shows it."
             )
 
     def _reject(self, rejections: Sequence[Rejection], run_id: str, at: datetime) -> None:

@@ -63,6 +63,7 @@ class Repeats:
             if not exempt.may_change:
                 return
         apart = exempt.may_change if exempt else ()
+        before: Any
         types = set(statement_types(job.statement))
         if types == {"SELECT"}:
             if self._was_asked(job):

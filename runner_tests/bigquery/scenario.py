@@ -1,7 +1,8 @@
 """The history of two warehouses in which the project sends every statement that it has, through a proxy that listens.
 
-One begins empty: a build by hand, a night of `sync`, a build in a schema of one's own, and what commands and a killed
-run ask beside that. The other has a table `trades` that was there before. All statements are repeated on the way.
+One begins empty: a build by hand, a night of `sync`, a night with nothing to merge, views in a schema of one's own, and
+what commands and a killed run ask beside that. The other has a table `trades` that was there before. All statements
+are repeated on the way.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def live(emulator: Emulator, repeats: Repeats, folder: Path) -> History:
         twice = _work_without_dbt(ours)
         _sync(ours.home)
         _ask(ours)
-        _build_elsewhere(ours)
+        _build_nothing(ours)
         theirs = _World(emulator, proxy, folder)
         _adopt(theirs)
         manifest = json.loads((ours.home.target_path / "manifest.json").read_text())
@@ -213,14 +214,16 @@ def _ask(world: _World) -> None:
         warehouse.free_lease("a-dead-run")
 
 
-def _build_elsewhere(world: _World) -> None:
-    """A schema of one's own, where marts are views; with --empty, so that each `ref` is read without rows."""
+def _build_nothing(world: _World) -> None:
+    """A night with nothing to merge (--empty: each `ref` is read without rows), then views in a schema of one's own."""
     world.ask("alter table polytrades_state.runs drop column message")
-    world.home.dbt("build", "--empty", "--exclude-resource-type", "test", "unit_test", schema="anna")
+    marts = ("trades", "trade_collisions", "markets", "events", "traders")
+    world.home.dbt("run", "--empty", "-s", *(f"+{mart}" for mart in marts))
+    world.home.dbt("run", "-s", *marts, "fills", schema="anna")
 
 
 def _adopt(world: _World) -> None:
-    """A table that was there before is looked at and taken on."""
+    """A table that was there before is looked at and taken on; then what a run asks where marts are missing."""
     world.client.create_dataset("polytrades")
     world.ask(LEGACY_TABLE)
     with world.warehouse() as (warehouse, chosen):
@@ -229,6 +232,9 @@ def _adopt(world: _World) -> None:
         with writing(chosen, warehouse, "adopt", "adopting", Notes()):
             assert adopt_existing(warehouse, "adopting", Notes()) is not None
         assert (warehouse.find_adoption(), list(warehouse.checkpoints("dome"))) == (None, [WALLET])
+        _land(warehouse, world.home)
+        assert warehouse.conditions_to_fetch([]) == ["0x" + "c" * 64]
+        assert warehouse.events_to_fetch() == []
 
 
 def _twice(name: str, operation: Callable[[], object], read: Callable[[], Any]) -> Twice:

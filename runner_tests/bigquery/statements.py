@@ -48,20 +48,21 @@ class Wanted:
 
 
 def nodes_of_manifest(manifest: Mapping[str, Any]) -> list[Wanted]:
-    """Each node by its labels; what is first created and then merged into as two; the hooks by what they do."""
+    """Each node by its labels; each form of what is merged; the hooks by what they do."""
     found = [
         _labelled(node["resource_type"], node["name"])
         for node in [*manifest["nodes"].values(), *manifest["unit_tests"].values()]
         if node["package_name"] == "polytrades" and node["resource_type"] != "operation"
     ]
-    for node in manifest["nodes"].values():
-        if node["resource_type"] == "snapshot" or node["config"]["materialized"] == "incremental" or _is_mart(node):
+    for name in [node["name"] for node in manifest["nodes"].values() if _is_merged(node)]:
+        found += [
+            Wanted(f"{name}, first form", _forms(name, rf"create or replace table \S+`{name}`")),
+            Wanted(f"{name}, merged into", _forms(name, rf"merge into \S+`{name}`")),
+        ]
+        if name != "markets_history":
             found += [
-                Wanted(f"{form} {node['name']}", _forms(node["name"], pattern))
-                for form, pattern in (
-                    ("CREATE", rf"create or replace table \S+`{node['name']}`"),
-                    ("MERGE", rf"merge into \S+`{node['name']}`"),
-                )
+                Wanted(f"{name}, nothing to merge", _forms(name, rf"merge into \S+`{name}`.*where false\b")),
+                Wanted(f"{name}, a view", _forms(name, rf"create or replace view \S+`{name}`")),
             ]
     found.append(Wanted("on-run-start", _forms("hook", r"create table if not exists")))
     found.append(Wanted("on-run-end", _forms("hook", r"update \S+`lease`\s+set run_id = null")))
@@ -71,9 +72,9 @@ def nodes_of_manifest(manifest: Mapping[str, Any]) -> list[Wanted]:
     return found
 
 
-def _is_mart(node: Mapping[str, Any]) -> bool:
-    """Its materialization differs by schema: in the last build of the history it was a view."""
-    return "merge" in (node["config"].get("meta") or {})
+def _is_merged(node: Mapping[str, Any]) -> bool:
+    """By its meta: in the last build of the history the materialization of a mart was a view."""
+    return node["resource_type"] == "snapshot" or "merge" in (node["config"].get("meta") or {})
 
 
 def _labelled(kind: str, name: str) -> Wanted:
@@ -99,7 +100,7 @@ def names_in_runner() -> list[Wanted]:
 def names_in_source(tree: ast.AST, place: str) -> Iterator[str]:
     """The same for one file; `place` is its name in messages."""
     for function in ast.walk(tree):
-        if not isinstance(function, ast.FunctionDef):
+        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         parameters = {argument.arg for argument in function.args.args}
         for call in ast.walk(function):

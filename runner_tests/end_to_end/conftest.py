@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,14 +27,3 @@ def target(request: pytest.FixtureRequest) -> str:
 def home(target: str, tmp_path: Path, request: pytest.FixtureRequest) -> Home:
     """An empty home on the target."""
     return home_on(target, tmp_path, request)
-
-
-@pytest.fixture
-def new_home(target: str, tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[str], Home]:
-    """Makes an empty home of that name on the target, for tests that compare two."""
-
-    def make(name: str) -> Home:
-        (tmp_path / name).mkdir()
-        return home_on(target, tmp_path / name, request)
-
-    return make

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
-from runner_tests.support import Home, order
+from runner_tests.support import ONLY_FILLS, Home, home_on, order
 
 MARTS = ("trades", "trade_collisions", "markets", "events", "traders")
 BUILD = ("build", "--exclude-resource-type", "unit_test")
@@ -24,38 +22,39 @@ def test_in_an_empty_folder_all_that_dbt_does_passes_and_plain_dbt_build_gives_n
     home.dbt("docs", "generate")
 
 
-def test_a_build_by_hand_gives_the_tables_of_the_runner_and_a_second_one_changes_nothing(
-    new_home: Callable[[str], Home],
-) -> None:
-    by_runner, by_hand = new_home("runner"), new_home("hand")
-    records = [order(tx_hash=f"0x{number:064x}", taker="0x" + "e" * 40) for number in range(5)]
-    by_runner.polytrades("import", by_runner.records("orders.ndjson", records))
-    by_hand.land(*records)
-    by_hand.query("update landing.trades set source = 'file'")
-    by_hand.dbt(*BUILD)
-    assert contents(by_hand) == contents(by_runner)
-    by_hand.dbt(*BUILD)
-    assert contents(by_hand) == contents(by_runner)
+RECORDS = [order(tx_hash=f"0x{number:064x}", taker="0x" + "e" * 40) for number in range(5)]
 
 
-@pytest.fixture
-def production(home: Home) -> Home:
-    """A production schema with one fill merged and one landed."""
-    home.land(order())
+@pytest.fixture(scope="module")
+def by_hand(target: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Home:
+    """A production schema that nobody but an analyst has built."""
+    home = home_on(target, tmp_path_factory.mktemp("by_hand"), request)
+    home.land(*RECORDS)
+    home.query("update landing.trades set source = 'file'")
     home.dbt(*BUILD)
-    home.land(order(tx_hash="0x" + "9" * 64))
     return home
 
 
-def test_in_a_schema_of_ones_own_the_marts_are_views_over_production_and_nothing_is_merged(production: Home) -> None:
-    production.dbt(*BUILD, schema="anna")
-    assert production.tables("anna") == dict.fromkeys((*MARTS, "fills"), "VIEW")
-    assert production.query("select tx_hash from anna.trades") == production.query("select tx_hash from main.trades")
-    assert production.query("select count(*) from main.trades") == [(1,)]
-    assert production.query("select count(distinct batch_id) from state.merged_batches") == [(1,)]
+def test_a_build_by_hand_gives_the_tables_of_the_runner_and_a_second_one_changes_nothing(
+    by_hand: Home, home: Home
+) -> None:
+    home.polytrades("import", home.records("orders.ndjson", RECORDS))
+    built = contents(by_hand)
+    assert built == contents(home)
+    by_hand.dbt(*BUILD)
+    assert contents(by_hand) == built
+
+
+def test_in_a_schema_of_ones_own_the_marts_are_views_over_production_and_nothing_is_merged(by_hand: Home) -> None:
+    by_hand.land(order(tx_hash="0x" + "9" * 64))
+    by_hand.dbt(*BUILD, schema="anna")
+    assert by_hand.tables("anna") == dict.fromkeys((*MARTS, "fills"), "VIEW")
+    assert by_hand.rows("anna.trades") == by_hand.rows("main.trades")
+    assert by_hand.query("select count(*) from main.trades") == [(5,)]
+    assert by_hand.query("select count(distinct batch_id) from state.merged_batches") == [(1,)]
     # What production builds next shows at once.
-    production.dbt(*BUILD)
-    assert production.query("select count(*) from anna.trades") == [(2,)]
+    by_hand.dbt("build", *ONLY_FILLS)
+    assert by_hand.query("select count(*) from anna.trades") == [(6,)]
 
 
 def test_a_schema_of_ones_own_without_production_says_what_is_missing(home: Home) -> None:

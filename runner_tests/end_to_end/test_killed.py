@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from runner_tests.support import BIN, Home, Running
 
 MARTS = ("trades", "trade_collisions", "traders")
@@ -33,9 +31,8 @@ def is_building(_home: Home, stderr: Path) -> bool:
     return "dbt build" in stderr.read_text()
 
 
-@pytest.mark.parametrize("moment", [has_landed, is_building])
 def test_a_killed_sync_loses_nothing_and_doubles_nothing(
-    home: Home, tmp_path: Path, start: Callable[..., Running], moment: Callable[[Home, Path], bool]
+    home: Home, tmp_path: Path, start: Callable[..., Running]
 ) -> None:
     fills, wallets = tmp_path / "fills.ndjson", tmp_path / "wallets.csv"
     running = start(
@@ -47,11 +44,25 @@ def test_a_killed_sync_loses_nothing_and_doubles_nothing(
         "POLYTRADES_BATCH_ROWS": "100",
         "POLYTRADES_REQUESTS_IN_FLIGHT": "2",
     }
+    # Killed while it lands; the next one, that goes on from there, while it builds.
+    for moment in (has_landed, is_building):
+        kill(home, tmp_path / moment.__name__, moment, "sync", "--wallets", wallets)
 
-    stderr = tmp_path / "stderr"
+    summary = home.polytrades("sync", "--json").json
+    assert summary["exit_code"] == 0
+    expected = {(record["user"], record["tx_hash"], record["order_hash"]) for record in map(json.loads, fills.open())}
+    rows = home.query("select wallet_address, tx_hash, order_hash from trades")
+    assert len(rows) == len(set(rows)) == len(expected)
+    assert set(rows) == expected
+    assert home.polytrades("sync", "--json").json["fills_new"] == 0
+    assert home.query("select count(*) from main.trades") == [(len(expected),)]
+
+
+def kill(home: Home, stderr: Path, moment: Callable[[Home, Path], bool], *arguments: object) -> None:
+    """Starts a command and kills it with all that it started, once the moment has come."""
     with stderr.open("w") as said:
         process = subprocess.Popen(
-            [str(BIN / "polytrades"), "sync", "--wallets", str(wallets)],
+            [str(BIN / "polytrades"), *map(str, arguments)],
             cwd=home.folder,
             env=home.environment,
             stdout=said,
@@ -63,12 +74,3 @@ def test_a_killed_sync_loses_nothing_and_doubles_nothing(
         assert process.poll() is None, f"it ended before the moment came: {stderr.read_text()}"
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-    summary = home.polytrades("sync", "--json").json
-    assert summary["exit_code"] == 0
-    expected = {(record["user"], record["tx_hash"], record["order_hash"]) for record in map(json.loads, fills.open())}
-    rows = home.query("select wallet_address, tx_hash, order_hash from trades")
-    assert len(rows) == len(set(rows)) == len(expected)
-    assert set(rows) == expected
-    assert home.polytrades("sync", "--json").json["fills_new"] == 0
-    assert home.query("select count(*) from main.trades") == [(len(expected),)]

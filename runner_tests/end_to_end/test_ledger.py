@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runner_tests.support import ROOT, Home, home_on, order
+from runner_tests.support import ONLY_FILLS, ROOT, Home, home_on, order
 
 MARTS = {"trades", "trade_collisions", "traders"}
 CHANGED = ("landing.trades", "landing.batches", "state.merged_batches", *MARTS)
@@ -58,18 +58,18 @@ def kept(table: str) -> str:
 
 def test_no_selection_marks_a_batch_that_its_merge_did_not_hold(built: Home) -> None:
     """A walk through the ways to build only a part; after each the batch is pending for what did not hold it."""
-    for arguments, marked in (
-        (("build", "-s", "trades"), set[str]()),
-        (("build", "-s", "pending_batches", "trades"), set[str]()),
-        (("build", "-s", "pending_batches", "int_trades_deduplicated", "trades"), set[str]()),
-        (("build", "--empty", "--exclude", "test_type:unit"), set[str]()),
-        (("build", "--exclude", "trades", "test_type:unit"), {"trade_collisions", "traders"}),
-    ):
+    for arguments, marked, passes in (
+        (("-s", "trades"), set[str](), True),
+        (("-s", "pending_batches", "trades"), set[str](), True),
+        (("-s", "pending_batches", "int_trades_deduplicated", "trades"), set[str](), True),
+        (("--empty", *ONLY_FILLS), set[str](), True),
         # Without `trades`, the test that looks for the batch in it raises the alarm, as it should.
-        built.dbt(*arguments, check=arguments[1] != "--exclude")
+        ((*ONLY_FILLS, "trades"), {"trade_collisions", "traders"}, False),
+    ):
+        assert (built.dbt("build", *arguments, check=passes).code == 0) == passes
         assert merged(built) == marked, arguments
         assert hashes(built) == {"1"}, arguments
-    built.dbt("build", "--exclude", "test_type:unit")
+    built.dbt("build", *ONLY_FILLS)
     assert merged(built) == MARTS
     assert hashes(built) == {"1", "2"}
 
@@ -89,7 +89,7 @@ def test_a_failing_gate_holds_the_merge_back_and_a_retry_marks_nothing(built: Ho
     shutil.copy(ROOT / "dbt_project.yml", theirs)
     gate = theirs / "tests" / "assert_nothing_comes.sql"
     gate.write_text("select * from {{ ref('int_trades_deduplicated') }}")
-    failed = built.dbt("build", "--exclude", "test_type:unit", project=theirs, check=False)
+    failed = built.dbt("build", *ONLY_FILLS, project=theirs, check=False)
     assert failed.code == 1
     assert "assert_nothing_comes" in failed.stdout
     assert "trades" not in merged(built)
@@ -99,26 +99,26 @@ def test_a_failing_gate_holds_the_merge_back_and_a_retry_marks_nothing(built: Ho
     built.dbt("retry", project=theirs, check=False)
     assert "trades" not in merged(built)
 
-    built.dbt("build", "--exclude", "test_type:unit")
+    built.dbt("build", *ONLY_FILLS)
     assert (merged(built), hashes(built)) == (MARTS, {"1", "2"})
 
 
 def test_a_merge_of_newer_and_older_tables_is_not_made(built: Home) -> None:
     """Leaving one model out would merge a fold that does not know what is stored, or lose what it displaces."""
-    built.dbt("build", "--exclude", "test_type:unit")
+    built.dbt("build", *ONLY_FILLS)
     built.land(fill(1, shares=5_000_000, shares_normalized=5, timestamp=1769466700))
     for left_out in ("int_trades_stored", "int_trade_collisions", "trade_collisions"):
-        left = built.dbt("build", "--exclude", left_out, "test_type:unit", check=False)
+        left = built.dbt("build", *ONLY_FILLS, left_out, check=False)
         assert "nothing is merged" in left.stdout
         assert built.query("select shares_raw from fills where tx_hash like '%1'") == [(2_000_000,)]
-    built.dbt("run")
+    built.dbt("run", "-s", "pending_batches+")
     assert sorted(built.query("select shares_raw from fills where tx_hash like '%1'")) == [(2_000_000,), (5_000_000,)]
 
 
 def test_a_row_that_another_writer_broke_does_not_hold_back_the_others(built: Home) -> None:
     built.query("insert into landing.trades select * replace ('hello' as wallet_address) from landing.trades")
     built.query("update landing.batches set row_count = 2")
-    built.dbt("build", "--exclude", "test_type:unit")
+    built.dbt("build", *ONLY_FILLS)
     assert hashes(built) == {"1", "2"}
     assert built.query("select distinct reason from monitoring.mon_rejected_records") == [("bad_wallet",)]
 
@@ -129,7 +129,7 @@ def test_a_batch_whose_rows_are_not_all_there_is_not_merged(built: Home) -> None
         "update landing.batches set landed_on = cast(landed_on + interval 1 day as date) where batch_id not in "
         "(select batch_id from state.merged_batches)"
     )
-    failed = built.dbt("build", "--exclude", "test_type:unit", check=False)
+    failed = built.dbt("build", *ONLY_FILLS, check=False)
     assert "FAIL 1 assert_every_row_of_a_pending_batch_is_read" in failed.stdout
     assert (merged(built), hashes(built)) == (set(), {"1"})
 
@@ -143,22 +143,22 @@ def test_a_batch_that_lands_while_dbt_runs_is_merged_next_time(built: Home) -> N
         "(select batch_id from intermediate.pending_batches union select batch_id from state.merged_batches)"
     )
     # The alarm is right: the batch that was folded is not in `trades` after this.
-    built.dbt("build", "-s", "pending_batches+", "--exclude", "pending_batches", "test_type:unit", check=False)
+    built.dbt("build", *ONLY_FILLS, "pending_batches", check=False)
     assert hashes(built) <= {"1", "2"}
-    built.dbt("build", "--exclude", "test_type:unit")
+    built.dbt("build", *ONLY_FILLS)
     assert hashes(built) == {"1", "2", "3"}
     assert built.query("select count(*) from state.merged_batches") == [(3 * len(MARTS),)]
 
 
 def test_rows_without_a_manifest_entry_are_never_read(built: Home) -> None:
     built.query("delete from landing.batches where batch_id not in (select batch_id from state.merged_batches)")
-    built.dbt("build", "--exclude", "test_type:unit")
+    built.dbt("build", *ONLY_FILLS)
     assert hashes(built) == {"1"}
 
 
 def test_a_duplicate_in_trades_raises_the_alarm_and_holds_nothing_back(built: Home) -> None:
     built.query("insert into trades select * from trades")
-    failed = built.dbt("build", "--exclude", "test_type:unit", check=False)
+    failed = built.dbt("build", *ONLY_FILLS, check=False)
     assert failed.code == 1
     assert "FAIL 1 trades_has_no_duplicate_keys" in failed.stdout
     assert (merged(built), hashes(built)) == (MARTS, {"1", "2"})
@@ -166,7 +166,7 @@ def test_a_duplicate_in_trades_raises_the_alarm_and_holds_nothing_back(built: Ho
 
 def test_two_fills_under_one_key_raise_the_alarm_and_hold_nothing_back(built: Home) -> None:
     built.land(fill(2, shares=5_000_000, shares_normalized=5))
-    failed = built.dbt("build", "--exclude", "test_type:unit", check=False)
+    failed = built.dbt("build", *ONLY_FILLS, check=False)
     assert failed.code == 1
     assert "FAIL 1 no_fill_shares_its_key" in failed.stdout
     assert merged(built) == MARTS

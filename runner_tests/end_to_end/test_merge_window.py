@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from runner_tests.support import Home, home_on, order
+from runner_tests.support import ONLY_FILLS, Home, home_on, order
 
 
 def fill(number: int, day: str) -> dict[str, object]:
@@ -25,7 +25,7 @@ def test_the_merge_that_ran_names_the_days_of_its_batch_and_no_others(home: Home
     home.land(*[fill(number, f"2025-0{number}-15") for number in range(1, 10)])
     home.dbt("build", "--exclude", "test_type:unit")
     home.land(fill(20, "2025-03-15"), fill(21, "2025-03-16"), fill(22, "2025-07-01"))
-    home.dbt("build", "--exclude", "test_type:unit")
+    home.dbt("build", *ONLY_FILLS)
 
     window = (
         "({0} >= {1} '2025-03-14 00:00:00+00' and {0} < {1} '2025-03-18 00:00:00+00' or "
@@ -45,7 +45,7 @@ def test_the_merge_that_ran_names_the_days_of_its_batch_and_no_others(home: Home
     assert home.query("select count(*) from trades") == [(12,)]
 
     # Nothing pending: the merge has no row and touches no day.
-    home.dbt("build", "--exclude", "test_type:unit")
+    home.dbt("build", *ONLY_FILLS)
     assert " on false and DBT_INTERNAL_DEST.wallet_address" in sent(home, "trades")
 
 
@@ -72,7 +72,7 @@ def moved(target: str, tmp_path_factory: pytest.TempPathFactory, request: pytest
         order(tx_hash=AT_ONCE, timestamp=FIRST + DAY),
         order(tx_hash=AT_ONCE, timestamp=FIRST + 2 * DAY),
     )
-    return home, home.dbt("build", "--exclude", "test_type:unit", check=False).stdout
+    return home, home.dbt("build", *ONLY_FILLS, check=False).stdout
 
 
 def instants(home: Home, tx_hash: str) -> list[datetime]:

@@ -32,6 +32,7 @@ def at_world(home: Home, tmp_path: Path, start: Callable[..., Running]) -> Home:
     return home
 
 
+@pytest.mark.duckdb_only("elsewhere nobody who looks has to wait")
 def test_whoever_looks_while_a_sync_is_running_does_not_cost_the_night(at_world: Home) -> None:
     said = at_world.folder / "said"
     running = started(at_world, said, "sync", "--wallets", at_world.folder / "wallets.csv")

@@ -81,11 +81,12 @@ def test_an_adoption_that_was_cut_off_is_completed_by_the_next_run(on: Any) -> N
     ("rows", "types", "said"),
     [
         ([fill(1), fill(1)], {}, "1 keys stand there more than once: copy one row of each into a new table"),
+        ([fill(1, tx_hash="0x" + "A" * 64)], {}, "1 rows have capital letters in a key"),
         ([fill(1, order_hash=None)], {}, "1 rows have no wallet_address, tx_hash, order_hash or timestamp"),
         ([], {"taker": "absent"}, "The column taker (string) is missing: alter table"),
         ([], {"price": "numeric"}, "The column price is"),
     ],
-    ids=["duplicate", "null", "missing column", "other type"],
+    ids=["duplicate", "other case", "null", "missing column", "other type"],
 )
 def test_what_does_not_fit_is_refused_with_a_plan_and_nothing_is_changed(
     on: Any, rows: list[dict[str, Any]], types: dict[str, str], said: str
@@ -134,4 +135,13 @@ def test_a_view_of_that_name_is_refused(bigquery: Any) -> None:
     values = ", ".join(f"cast(null as {warehouse._type(kind)}) as {name}" for name, kind in LEGACY)
     warehouse._execute("test", f"create view {warehouse._mart('trades')} as select {values}")
     with pytest.raises(UsageError, match="is a view, not a table: Give it another name"):
+        adopt_existing(warehouse, "run-1", Notes())
+
+
+def test_other_tables_of_ours_that_were_there_before_are_named_too(on: Any) -> None:
+    """The pipeline before this one had a table `markets` of its own, with other columns."""
+    make_table(on, [fill(1)])
+    warehouse = on.open()
+    warehouse._execute("test", f"create table {warehouse._mart('markets')} (condition_id {warehouse._type('string')})")
+    with pytest.raises(UsageError, match=r"has other columns or types than ours: rename it, alter table \S+ rename to"):
         adopt_existing(warehouse, "run-1", Notes())
