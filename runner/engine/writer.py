@@ -75,5 +75,5 @@ def check_budget(settings: Settings, warehouse: Warehouse, consequence: str) -> 
     raise HeldBack(
         f"The jobs of {today} (UTC) have billed {as_bytes(spent)}, and daily_bytes_budget is "
         f"{as_bytes(settings.daily_bytes_budget)}. {consequence} Most of it: {', '.join(users)}. Tomorrow's run goes "
-        "on from here by itself; to go on today, raise POLYTRADES_DAILY_BYTES_BUDGET. `polytrades cost` shows all of it."
+        "on from here by itself; to go on today, raise POLYTRADES_DAILY_BYTES_BUDGET. `polytrades cost` shows more."
     )

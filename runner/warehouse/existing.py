@@ -104,8 +104,9 @@ class Existing(Statements):
                 "inherit_coverage",
                 f"insert into {self._state('coverage')} (source, wallet_address, window_start, window_end, status, "
                 "records_received, run_id, recorded_at) "
-                "select @source, lower(wallet_address), min(timestamp), max(timestamp), 'inherited', count(*), @run_id, "
-                f"@at from {self._mart('trades')} where wallet_address is not null group by lower(wallet_address)",
+                "select @source, lower(wallet_address), min(timestamp), max(timestamp), 'inherited', count(*), "
+                f"@run_id, @at from {self._mart('trades')} where wallet_address is not null "
+                "group by lower(wallet_address)",
                 source="dome",
                 run_id=run_id,
                 at=at,

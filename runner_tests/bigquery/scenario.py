@@ -1,7 +1,7 @@
 """The history of two warehouses in which the project sends every statement that it has, through a proxy that listens.
 
-One begins empty: a build by hand, a night of `sync`, a night with nothing to merge, views in a schema of one's own, and
-what commands and a killed run ask beside that. The other has a table `trades` that was there before. All statements
+One begins empty: a build by hand, a night of `sync`, marts with nothing to merge, views in a schema of one's own, and
+what commands and a killed run ask beside that. The other has a table `trades` that was there before. The statements
 are repeated on the way.
 """
 
@@ -215,10 +215,12 @@ def _ask(world: _World) -> None:
 
 
 def _build_nothing(world: _World) -> None:
-    """A night with nothing to merge (--empty: each `ref` is read without rows), then views in a schema of one's own."""
+    """Marts without what is before them, so that nothing is merged, and views in a schema of one's own."""
     world.ask("alter table polytrades_state.runs drop column message")
+    for table in ("int_trades_batched", "int_trades_stored"):  # a batch without days
+        world.ask(f"delete from polytrades_intermediate.{table} where true")
     marts = ("trades", "trade_collisions", "markets", "events", "traders")
-    world.home.dbt("run", "--empty", "-s", *(f"+{mart}" for mart in marts))
+    world.home.dbt("run", "--empty", "-s", *marts)
     world.home.dbt("run", "-s", *marts, "fills", schema="anna")
 
 

@@ -54,16 +54,19 @@ def nodes_of_manifest(manifest: Mapping[str, Any]) -> list[Wanted]:
         for node in [*manifest["nodes"].values(), *manifest["unit_tests"].values()]
         if node["package_name"] == "polytrades" and node["resource_type"] != "operation"
     ]
-    for name in [node["name"] for node in manifest["nodes"].values() if _is_merged(node)]:
+    for node in filter(_is_merged, manifest["nodes"].values()):
+        name = node["name"]
         found += [
             Wanted(f"{name}, first form", _forms(name, rf"create or replace table \S+`{name}`")),
             Wanted(f"{name}, merged into", _forms(name, rf"merge into \S+`{name}`")),
         ]
-        if name != "markets_history":
+        if node["resource_type"] != "snapshot":
             found += [
                 Wanted(f"{name}, nothing to merge", _forms(name, rf"merge into \S+`{name}`.*where false\b")),
                 Wanted(f"{name}, a view", _forms(name, rf"create or replace view \S+`{name}`")),
             ]
+        if node["config"]["meta"].get("merge", {}).get("day_of"):
+            found.append(Wanted(f"{name}, no day", _forms(name, rf"merge into \S+`{name}`.*\bon\s+false\b")))
     found.append(Wanted("on-run-start", _forms("hook", r"create table if not exists")))
     found.append(Wanted("on-run-end", _forms("hook", r"update \S+`lease`\s+set run_id = null")))
     found.append(
