@@ -66,9 +66,9 @@ class Repeats:
         before: Any
         after: Any
         types = set(statement_types(job.statement))
+        if types <= {"SELECT", "CREATE_VIEW"} and self._was_asked(job):
+            return
         if types == {"SELECT"}:
-            if self._was_asked(job):
-                return
             before = self._result(job, apart)
             after = _rows(self._send(job), apart)
             written = 0
@@ -85,7 +85,7 @@ class Repeats:
             self._differs(job, f"the repeat wrote {written} rows")
 
     def _was_asked(self, job: Job) -> bool:
-        """Whether the same question has been repeated before; dbt's comment with labels before it does not count."""
+        """Whether the same question or view has been repeated before; dbt's comment with labels does not count."""
         text = re.sub(r"^/\*.*?\*/", "", job.statement.strip(), flags=re.DOTALL)
         known = text in self._asked
         self._asked.add(text)
