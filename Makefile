@@ -88,9 +88,10 @@ docs: install-dev ## Write the generated reference pages and dbt's own documenta
 	$(BIN)/python docs/generate.py
 	$(BIN)/dbt docs generate --profiles-dir $(VENV)/profiles
 
-bench: install-dev ## Measure what the documentation claims (see bench/README.md)
+bench: install-dev $(VENV)/.emulator ## Measure what the documentation claims (see bench/README.md)
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/merge_growth.py
+	$(BIN)/python bench/bigquery_bytes.py
 
 requirements: install-dev ## Resolve the pinned requirements again
 	cd requirements && for pair in runtime:3.11 bigquery:3.11 dev:3.11 emulator:3.13; do name=$${pair%:*}; \
