@@ -22,7 +22,7 @@ def for_bigquery(sql: str) -> str:
     ctes = {cte.alias for cte in tree.find_all(exp.CTE)}
     for table in tree.find_all(exp.Table):
         # A function (`unnest`) and a CTE stand where tables do.
-        if isinstance(table.this, exp.Identifier) and not (table.name in ctes and not table.db):
+        if table.db or (isinstance(table.this, exp.Identifier) and table.name not in ctes):
             table.set("db", exp.to_identifier(schemas.get(table.db, table.db)))
     if isinstance(tree, exp.Update | exp.Delete) and not tree.args.get("where"):
         tree = tree.where("true")
