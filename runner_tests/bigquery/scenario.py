@@ -83,7 +83,7 @@ def live(emulator: Emulator, repeats: Repeats, folder: Path) -> History:
     with Proxy(emulator.url, prices=False) as proxy:
         proxy.after_job = repeats
         ours = _World(emulator, proxy, folder)
-        ours.home.dbt("build")
+        ours.home.dbt("build", "--exclude-resource-type", "test")  # data tests are seen in the night
         twice = _work_without_dbt(ours)
         _sync(ours.home)
         _ask(ours)
