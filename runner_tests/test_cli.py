@@ -27,12 +27,15 @@ from runner.errors import (
 from runner.windows import utc_now
 from runner_tests.support import ROOT, Home
 
-COMMANDS = ["sync", "import", "status", "doctor", "demo", "simulate"]
+COMMANDS = ["sync", "import", "status", "cost", "adopt", "lease", "doctor", "demo", "simulate"]
 HEAVY = {"dbt", "google", "pyarrow", "duckdb", "aiohttp", "pydantic_settings", "structlog", "yaml", "msgspec"}
 
+# What stands there before: an installed .pth file makes the namespace `google` at the start of every Python.
 _PROGRAM = """
 import atexit, json, sys
-atexit.register(lambda: print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})), file=sys.stderr))
+there = set(sys.modules)
+loaded = lambda: sorted({name.partition('.')[0] for name in set(sys.modules) - there})
+atexit.register(lambda: print(json.dumps(loaded()), file=sys.stderr))
 from runner.cli.app import main
 sys.argv[:] = ["polytrades", *sys.argv[1:]]
 main()

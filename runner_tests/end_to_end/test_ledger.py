@@ -103,6 +103,7 @@ def test_a_failing_gate_holds_the_merge_back_and_a_retry_marks_nothing(built: Ho
     assert (merged(built), hashes(built)) == (MARTS, {"1", "2"})
 
 
+@pytest.mark.duckdb_only("what was left out is decided before any SQL, as in the walk above")
 def test_a_merge_of_newer_and_older_tables_is_not_made(built: Home) -> None:
     """Leaving one model out would merge a fold that does not know what is stored, or lose what it displaces."""
     built.dbt("build", *ONLY_FILLS)
@@ -115,6 +116,7 @@ def test_a_merge_of_newer_and_older_tables_is_not_made(built: Home) -> None:
     assert sorted(built.query("select shares_raw from fills where tx_hash like '%1'")) == [(2_000_000,), (5_000_000,)]
 
 
+@pytest.mark.duckdb_only("the analyzer and the unit tests have the conditions in both dialects")
 def test_a_row_that_another_writer_broke_does_not_hold_back_the_others(built: Home) -> None:
     built.query("insert into landing.trades select * replace ('hello' as wallet_address) from landing.trades")
     built.query("update landing.batches set row_count = 2")
@@ -150,6 +152,7 @@ def test_a_batch_that_lands_while_dbt_runs_is_merged_next_time(built: Home) -> N
     assert built.query("select count(*) from state.merged_batches") == [(3 * len(MARTS),)]
 
 
+@pytest.mark.duckdb_only("a join that the merges above rely on too")
 def test_rows_without_a_manifest_entry_are_never_read(built: Home) -> None:
     built.query("delete from landing.batches where batch_id not in (select batch_id from state.merged_batches)")
     built.dbt("build", *ONLY_FILLS)
@@ -164,6 +167,7 @@ def test_a_duplicate_in_trades_raises_the_alarm_and_holds_nothing_back(built: Ho
     assert (merged(built), hashes(built)) == (MARTS, {"1", "2"})
 
 
+@pytest.mark.duckdb_only("the same alarm as for a duplicate, and models/ has the fills on both")
 def test_two_fills_under_one_key_raise_the_alarm_and_hold_nothing_back(built: Home) -> None:
     built.land(fill(2, shares=5_000_000, shares_normalized=5))
     failed = built.dbt("build", *ONLY_FILLS, check=False)
