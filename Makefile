@@ -61,7 +61,7 @@ test: install-dev ## Run every test; those of BigQuery need a Python 3.13 beside
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 chaos: install-dev $(VENV)/.emulator ## Fail each call to BigQuery once, for every n; at most an hour, goes on where it was stopped
-	$(BIN)/python -m pytest -m chaos -s runner_tests/chaos
+	$(BIN)/python -m pytest -m chaos -s runner_tests/chaos runner_tests/models
 
 chaos-again: ## Forget what `make chaos` has passed
 	rm -rf .chaos

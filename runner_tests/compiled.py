@@ -1,21 +1,22 @@
-"""The project's own SQL without dbt around it: compiled and run by dbt once, then replayed on DuckDB in memory.
+"""The project's own SQL without dbt around it: compiled and run by dbt once, then replayed.
 
-A build through dbt takes seconds; a replay takes a fraction of one, so properties can be tried on many examples. What
-is replayed is the text that dbt sent, with one change: days that were literals of that build become `true`.
+A build through dbt takes seconds; a replay on DuckDB in memory takes a fraction of one, so properties can be tried on
+many examples; on BigQuery it takes less than a build. What is replayed is the text that dbt sent, with one change: days
+that were literals of that build become `true`.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import duckdb
 
-from runner_tests.support import Home
+from runner_tests.support import ONLY_FILLS, Home, order
 
 TABLES = (
     "pending_batches",
@@ -29,7 +30,9 @@ TABLES = (
 MERGES = ("trade_collisions", "trades", "traders")
 LANDED_AT = datetime(2026, 1, 27, tzinfo=UTC)
 
-_DAY_WINDOW = re.compile(r"\(\w+\.timestamp >= timestamptz '[^']+' and \w+\.timestamp < timestamptz '[^)]+\)")
+_DAY_WINDOW = re.compile(r"\(\w+\.timestamp >= timestamp(?:tz)? '[^']+' and \w+\.timestamp < timestamp(?:tz)? '[^)]+\)")
+# On DuckDB the batch is a table, on BigQuery a query of one.
+_BATCH = re.compile(r"from\s+(?:\(\s*select\s+\*\s+from\s+)?(\S+)(?:\s*\))?\s+as batch")
 _PENDING_DAYS = re.compile(r"landed_on in \([^)]*\)")
 
 
@@ -60,13 +63,77 @@ class Record:
     extra_fields: str | None = None
     source: str = "dome"
 
-    def values(self) -> tuple[Any, ...]:
-        """In the order of the table's columns, without those that the batch gives."""
-        return tuple(self.__dict__.values())
+    def landed(self, batch: str) -> dict[str, Any]:
+        """The row as part of a batch."""
+        return {**self.__dict__, "batch_id": batch, "landed_at": LANDED_AT, "landed_on": LANDED_AT.date()}
+
+
+class Warehouse(Protocol):
+    """Where statements are replayed: with a home's schemas and tables as dbt built them."""
+
+    def send(self, statement: str) -> int:
+        """Runs what dbt has written; gives the number of rows that it wrote."""
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """Runs what a test has written, in DuckDB's words; gives the rows."""
+
+    def insert(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Adds rows to a table."""
+
+
+class InMemory:
+    """A copy of a home's DuckDB file."""
+
+    def __init__(self, home: Home) -> None:
+        self._connection = duckdb.connect()
+        self._connection.execute("set TimeZone = 'UTC'; set threads = 1")
+        self._connection.execute(f"attach '{home.duckdb_file}' as built (read_only); attach ':memory:' as polytrades")
+        self._connection.execute("copy from database built to polytrades; detach built; use polytrades")
+
+    def send(self, statement: str) -> int:
+        """See Warehouse."""
+        found = self._connection.execute(statement).fetchall()
+        return int(found[0][0]) if found and isinstance(found[0][0], int) else 0
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """See Warehouse."""
+        result = self._connection.execute(sql, list(parameters))
+        names = [column[0] for column in result.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+    def insert(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """See Warehouse."""
+        marks = ", ".join("?" * len(rows[0]))
+        values = [tuple(row.values()) for row in rows]
+        self._connection.executemany(f"insert into {table} ({', '.join(rows[0])}) values ({marks})", values)
+
+
+class InProject:
+    """A home's own project of the BigQuery emulator."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    def send(self, statement: str) -> int:
+        """See Warehouse."""
+        return int(self._home.bigquery.query_and_wait(statement).num_dml_affected_rows or 0)
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """See Warehouse."""
+        return [dict(row.items()) for row in self._home.bigquery_rows(sql, list(parameters))]
+
+    def insert(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """See Warehouse."""
+        texts = [
+            {name: value.isoformat() if hasattr(value, "isoformat") else value for name, value in row.items()}
+            for row in rows
+        ]
+        address = f"{self._home.project}.polytrades_{table}"
+        self._home.bigquery.load_table_from_json(texts, address).result()
 
 
 class Compiled:
-    """The statements of one build, and a warehouse in memory to replay them in."""
+    """The statements of one build, and a warehouse to replay them in."""
 
     def __init__(self, home: Home) -> None:
         manifest = json.loads((home.target_path / "manifest.json").read_text())
@@ -75,18 +142,25 @@ class Compiled:
         self._merges = {name: self._text(home, "run", nodes[name]) for name in MERGES}
         for merge in self._merges.values():
             assert not re.search(r"^ *false$", merge, re.MULTILINE), "the build had no rows for this merge: no window"
-        self._settle = self._hook(home, 'delete from "polytrades"."main"."trade_collisions"')
+        self._settlement = self._split_settlement(home)
         self._relations = {name: nodes[name]["relation_name"] for name in TABLES}
-        self._ledger = manifest["sources"]["source.polytrades.state.merged_batches"]["relation_name"]
-        self.connection = duckdb.connect()
-        self.connection.execute("set TimeZone = 'UTC'; set threads = 1")
-        self.connection.execute(f"attach '{home.duckdb_file}' as built (read_only)")
-        self.connection.execute("attach ':memory:' as polytrades; copy from database built to polytrades; detach built")
-        self.connection.execute("use polytrades")
+        self._is_duckdb = home.target == "duckdb"
+        warehouse: Warehouse = InMemory(home) if self._is_duckdb else InProject(home)
+        self.query, self._send, self._insert = warehouse.query, warehouse.send, warehouse.insert
         # The statements look whether their build still has the lease.
         holder = re.search(r"lease\.run_id from .*? = '([^']+)'", self._merges["trades"])
         assert holder is not None
-        self.connection.execute("update state.lease set run_id = ?", [holder[1]])
+        self.query("update state.lease set run_id = ?", [holder[1]])
+
+    def _split_settlement(self, home: Home) -> list[str]:
+        """What dbt sent beside the merge of `trades`: on DuckDB a hook, on BigQuery the rest of one script."""
+        if home.target == "duckdb":
+            return [self._hook(home, 'delete from "polytrades"."main"."trade_collisions"')]
+        script = self._merges["trades"]
+        assert "begin transaction;" in script, "the build had nothing to settle"
+        script = script[script.index("begin transaction;") :]
+        _, self._merges["trades"], *settlement, _ = script.split(";")
+        return settlement
 
     @staticmethod
     def _hook(home: Home, beginning: str) -> str:
@@ -104,48 +178,48 @@ class Compiled:
     def empty(self) -> None:
         """A warehouse in which nothing has happened."""
         for table in ("landing.trades", "landing.batches", "state.merged_batches", *MERGES):
-            self.connection.execute(f"delete from {table}")
+            self.query(f"delete from {table}")
 
     def land(self, records: Iterable[Record]) -> None:
         """Lands a batch."""
-        count = self.connection.execute("select count(*) from landing.batches").fetchall()[0][0]
-        batch = f"batch-{count}"
-        rows = [(*record.values(), batch, LANDED_AT, LANDED_AT.date()) for record in records]
+        [count] = self.query("select count(*) as batches from landing.batches")
+        batch = f"batch-{count['batches']}"
+        rows = [record.landed(batch) for record in records]
         if rows:
-            marks = ", ".join("?" * len(rows[0]))
-            self.connection.executemany(f"insert into landing.trades values ({marks})", rows)
-        self.connection.execute(
-            "insert into landing.batches values (?, 'trades', 'dome', ?, 'run', ?, ?)",
-            [batch, len(rows), LANDED_AT, LANDED_AT.date()],
-        )
+            self._insert("landing.trades", rows)
+        listed = {"batch_id": batch, "landing_table": "trades", "source": "dome", "row_count": len(rows)}
+        listed |= {"run_id": "run", "landed_at": LANDED_AT, "landed_on": LANDED_AT.date()}
+        self._insert("landing.batches", [listed])
 
     def build(self, marts: Sequence[str] = MERGES) -> dict[str, int]:
         """Builds what is pending; gives the number of rows that each merge wrote."""
         for name in TABLES:
-            self.connection.execute(f"create or replace table {self._relations[name]} as ({self._selects[name]})")
+            self._send(f"create or replace table {self._relations[name]} as ({self._selects[name]})")
         return {mart: self.merge(mart) for mart in marts}
 
     def merge(self, mart: str) -> int:
         """One mart's merge and its entry in the ledger; gives the number of rows written."""
         merge = self._merges[mart]
-        source = re.search(r"from (\S+) as batch", merge)
-        assert source is not None, merge
-        self.connection.execute(f"create or replace temp table {source[1]} as ({self._selects[mart]})")
-        written = self.connection.execute(merge).fetchall()
+        batch = _BATCH.search(merge)
+        assert batch is not None, merge
+        temporary = "temp " if self._is_duckdb else ""
+        self._send(f"create or replace {temporary}table {batch[1]} as ({self._selects[mart]})")
+        written = self._send(merge)
         if mart == "trades":
-            self.connection.execute(self._settle)
-        self.connection.execute(
-            f"insert into {self._ledger} select batch_id, mart, now(), 'replay' from intermediate.pending_batches "
-            "where mart = ?",
+            for statement in self._settlement:
+                self._send(statement)
+        self.query(
+            "insert into state.merged_batches select batch_id, mart, now(), 'replay' "
+            "from intermediate.pending_batches where mart = ?",
             [mart],
         )
-        return int(written[0][0])
+        return written
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """All rows, in one order."""
-        result = self.connection.execute(f"select * from {table} order by all")
-        names = [column[0] for column in result.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        return sorted(
+            self.query(f"select * from {table}"), key=lambda row: [(value is None, value) for value in row.values()]
+        )
 
     def state(self) -> dict[str, list[dict[str, Any]]]:
         """What a reader can see of the fills."""
@@ -155,14 +229,7 @@ class Compiled:
 def compile_project(home: Home, policy: str) -> Compiled:
     """Builds twice with dbt, the second time on a batch with rows for every merge: each then has its window of days."""
     arguments = ["--vars", json.dumps({"missing_order_hash": policy})]
-    home.dbt("build", "--exclude", "test_type:unit", *arguments)
-    with duckdb.connect(str(home.duckdb_file)) as connection:
-        for record in (Record(), Record(shares_raw=1)):
-            values = (*record.values(), "seed", LANDED_AT, LANDED_AT.date())
-            connection.execute(f"insert into landing.trades values ({', '.join('?' * len(values))})", values)
-        connection.execute(
-            "insert into landing.batches values ('seed', 'trades', 'dome', 2, 'run', ?, ?)",
-            [LANDED_AT, LANDED_AT.date()],
-        )
-    home.dbt("run", *arguments)
+    home.dbt("build", "--exclude", "test_type:unit", "test_type:data", *arguments)
+    home.land(order(), order(shares=1_000_000, shares_normalized=1))
+    home.dbt("run", *ONLY_FILLS, *arguments)
     return Compiled(home)

@@ -9,16 +9,30 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runner_tests.support import DATA, Home, Running, launch, stop
+from runner_tests.support import DATA, TARGETS, Home, Running, launch, stop
 
 if TYPE_CHECKING:  # Google's client takes seconds to import; only tests of BigQuery pay for it
     from runner_tests.bigquery.proxy import Proxy
     from runner_tests.bigquery.running import Emulator
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that uses `target` is one for each of them; for DuckDB alone where a marker says why."""
+    if "target" in metafunc.fixturenames:
+        is_only_duckdb = metafunc.definition.get_closest_marker("duckdb_only") is not None
+        metafunc.parametrize("target", TARGETS[:1] if is_only_duckdb else TARGETS, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def target(request: pytest.FixtureRequest) -> str:
+    """The target that this test is for."""
+    chosen: str = request.param
+    return chosen
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    """An empty home."""
+    """An empty home on DuckDB."""
     return Home(tmp_path)
 
 

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,7 +26,7 @@ from runner.warehouse.connect import connect
 from runner_tests.dbt_process import run_dbt
 
 if TYPE_CHECKING:  # Google's client takes seconds to import; only tests of BigQuery pay for it
-    from google.cloud.bigquery import Client
+    from google.cloud.bigquery import Client, Row
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
@@ -244,11 +244,14 @@ class Home:
             with duckdb.connect(str(self.duckdb_file)) as connection:
                 connection.execute("set TimeZone = 'UTC'")
                 return connection.execute(sql, parameters or []).fetchall()
+        return [tuple(row.values()) for row in self.bigquery_rows(sql, parameters or [])]
+
+    def bigquery_rows(self, sql: str, parameters: list[Any]) -> Iterable[Row]:
+        """The same where the warehouse is a project."""
         from runner_tests import dialect
 
-        config = dialect.parameters_for_bigquery(parameters or [])
-        rows = self.bigquery.query_and_wait(dialect.for_bigquery(sql), job_config=config)
-        return [tuple(row.values()) for row in rows]
+        config = dialect.parameters_for_bigquery(parameters)
+        return self.bigquery.query_and_wait(dialect.for_bigquery(sql), job_config=config)
 
     @cached_property
     def bigquery(self) -> Client:

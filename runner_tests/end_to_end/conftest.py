@@ -1,4 +1,4 @@
-"""The main job runs on every target: whoever uses `target` or a home is a test for each of them."""
+"""The main job runs on every target, and so does each test that uses a home."""
 
 from __future__ import annotations
 
@@ -6,24 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from runner_tests.support import TARGETS, Home, home_on
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One test for each target; for DuckDB alone where a marker says why."""
-    if "target" in metafunc.fixturenames:
-        is_only_duckdb = metafunc.definition.get_closest_marker("duckdb_only") is not None
-        metafunc.parametrize("target", TARGETS[:1] if is_only_duckdb else TARGETS, indirect=True, scope="session")
-
-
-@pytest.fixture(scope="session")
-def target(request: pytest.FixtureRequest) -> str:
-    """The target that this test is for."""
-    chosen: str = request.param
-    return chosen
+from runner_tests.support import Home, home_on
 
 
 @pytest.fixture
 def home(target: str, tmp_path: Path, request: pytest.FixtureRequest) -> Home:
-    """An empty home on the target."""
+    """An empty home on the target of the test."""
     return home_on(target, tmp_path, request)

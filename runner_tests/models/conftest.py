@@ -1,37 +1,48 @@
-"""The project compiled once a session for each policy."""
+"""The project compiled once a session for each target and policy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import cache
 
 import pytest
 
 from runner_tests.compiled import Compiled, compile_project
-from runner_tests.support import Home
+from runner_tests.support import home_on
 
 
 @pytest.fixture(scope="session")
-def built_distinct(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
-    """Compiled with missing_order_hash: distinct."""
-    return compile_project(Home(tmp_path_factory.mktemp("distinct")), "distinct")
+def compiled_for(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Callable[[str, str], Compiled]:
+    """Gives the project on a target, compiled with a policy for missing order hashes."""
 
+    @cache
+    def compiled(target: str, policy: str) -> Compiled:
+        return compile_project(home_on(target, tmp_path_factory.mktemp(policy), request), policy)
 
-@pytest.fixture(scope="session")
-def built_collapse(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
-    """Compiled with missing_order_hash: collapse."""
-    return compile_project(Home(tmp_path_factory.mktemp("collapse")), "collapse")
+    return compiled
 
 
 @pytest.fixture
-def project(built_distinct: Compiled) -> Iterator[Compiled]:
+def under(target: str, compiled_for: Callable[[str, str], Compiled]) -> Callable[[str], Compiled]:
+    """Gives an empty warehouse under a policy."""
+
+    def empty(policy: str) -> Compiled:
+        project = compiled_for(target, policy)
+        project.empty()
+        return project
+
+    return empty
+
+
+@pytest.fixture
+def project(under: Callable[[str], Compiled]) -> Compiled:
     """An empty warehouse with the default policy."""
-    built_distinct.empty()
-    yield built_distinct
+    return under("distinct")
 
 
 @pytest.fixture(params=["distinct", "collapse"])
-def either_policy(request: pytest.FixtureRequest) -> Compiled:
+def either_policy(request: pytest.FixtureRequest, under: Callable[[str], Compiled]) -> Compiled:
     """An empty warehouse, under each policy in turn."""
-    compiled: Compiled = request.getfixturevalue(f"built_{request.param}")
-    compiled.empty()
-    return compiled
+    return under(request.param)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
@@ -56,19 +58,37 @@ def histories(draw: st.DrawFn) -> tuple[list[Record], list[Step]]:
     return known, [(batch, draw(cuts)) for batch in batches]
 
 
-@settings(
-    max_examples=int(os.environ.get("POLYTRADES_EXAMPLES", "40")),
+common = settings(
     deadline=None,
     # Making a failing history smaller takes minutes: it is done on demand.
     phases=[*Phase] if os.environ.get("POLYTRADES_SHRINK") else [Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+each_policy = pytest.mark.parametrize("policy", ["distinct", "collapse"])
+
+
+@each_policy
+@settings(common, max_examples=int(os.environ.get("POLYTRADES_EXAMPLES", "40")))
 @given(history=histories())
 def test_any_history_of_the_same_records_ends_in_the_same_tables(
-    either_policy: Compiled, history: tuple[list[Record], list[Step]]
+    compiled_for: Callable[[str, str], Compiled], policy: str, history: tuple[list[Record], list[Step]]
 ) -> None:
+    replay(compiled_for("duckdb", policy), history)
+
+
+@pytest.mark.chaos
+@each_policy
+@settings(common, max_examples=int(os.environ.get("POLYTRADES_EXAMPLES_ON_BIGQUERY", "10")))
+@given(history=histories())
+def test_so_does_any_history_on_bigquery(
+    compiled_for: Callable[[str, str], Compiled], policy: str, history: tuple[list[Record], list[Step]]
+) -> None:
+    replay(compiled_for("emulator", policy), history)
+
+
+def replay(project: Compiled, history: tuple[list[Record], list[Step]]) -> None:
+    """All records at once, then one history of them: both must end in the same tables."""
     known, steps = history
-    project = either_policy
     project.empty()
     project.land(known)
     project.build()

@@ -1,7 +1,8 @@
-"""Promise: one row per fill, and every fill has one. The compiled project, replayed in memory."""
+"""Promise: one row per fill, and every fill has one. The compiled project, replayed on each target."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -63,11 +64,11 @@ def test_a_fill_without_order_hash_that_comes_twice_is_one_row(either_policy: Co
 
 
 def test_different_fills_without_order_hash_are_kept_apart_or_collapsed_as_the_policy_says(
-    built_distinct: Compiled, built_collapse: Compiled
+    under: Callable[[str], Compiled],
 ) -> None:
     fills = [Record(order_hash=None, shares_raw=size) for size in (1_000_000, 2_000_000)]
-    for project, in_trades, beside in ((built_distinct, 2, 0), (built_collapse, 1, 1)):
-        project.empty()
+    for policy, in_trades, beside in (("distinct", 2, 0), ("collapse", 1, 1)):
+        project = under(policy)
         project.land(fills)
         project.build()
         assert len(project.rows("trades")) == in_trades
@@ -115,10 +116,9 @@ def test_a_fill_under_a_taken_key_stands_beside_it_and_nothing_is_overwritten(pr
     assert sum(row["shares_raw"] for row in project.rows("fills")) == 6_000_000
 
 
-def test_a_fill_that_takes_over_its_key_is_never_nowhere(built_collapse: Compiled) -> None:
+def test_a_fill_that_takes_over_its_key_is_never_nowhere(under: Callable[[str], Compiled]) -> None:
     """Two fills share a collapsed key; one gets its real hash, the other takes the key. A build cut in between."""
-    project = built_collapse
-    project.empty()
+    project = under("collapse")
     sizes = (1_000_000, 2_000_000)
     project.land([Record(order_hash=None, shares_raw=size) for size in sizes])
     project.build()
@@ -166,10 +166,8 @@ def test_volume_over_all_wallets_counts_each_match_once_by_the_taker_leg(project
 def test_a_duplicate_that_is_already_in_trades_holds_nothing_back(project: Compiled) -> None:
     project.land([Record()])
     project.build()
-    project.connection.execute("insert into trades select * from trades")
+    project.query("insert into trades select * from trades")
     project.land([Record(), Record(tx_hash="0x" + "8" * 64)])
     project.build()
     assert len(project.rows("trades")) == 3
-    assert project.connection.execute("select count(*) from state.merged_batches where mart = 'trades'").fetchall() == [
-        (2,)
-    ]
+    assert len(project.query("select batch_id from state.merged_batches where mart = 'trades'")) == 2
