@@ -7,7 +7,7 @@ from pathlib import Path
 from runner.errors import PolytradesError, Unavailable, UsageError
 from runner.landing.batch import BatchBuilder
 from runner.settings import Settings
-from runner.sources import dome, gamma
+from runner.sources import dome, gamma, orders
 from runner.sources.http import Http
 from runner.warehouse.protocol import Warehouse
 from runner.windows import utc_now
@@ -36,7 +36,7 @@ async def enrich(
     Failing loses nothing: what is missing is asked for again by the next run.
     """
     result = Enriched()
-    async with gamma.client(settings) as gamma_http, dome.client(settings) as dome_http:
+    async with gamma.client(settings) as gamma_http, orders.client(settings) as dome_http:
         both = (gamma_http, dome_http)
         conditions = warehouse.conditions_to_fetch(seen_conditions)
         result.markets = await _fetch_and_land(

@@ -11,7 +11,7 @@ from runner import dbt, project
 from runner.errors import KeyRefused, PolytradesError
 from runner.monitor.check import Check
 from runner.settings import Settings
-from runner.sources import dome, gamma
+from runner.sources import gamma, orders
 from runner.warehouse.connect import connect
 
 
@@ -119,7 +119,7 @@ def _warehouse(settings: Settings) -> list[Check]:
 
 def _orders(settings: Settings) -> list[Check]:
     async def ask() -> str:
-        async with dome.client(settings) as http:
+        async with orders.client(settings) as http:
             await http.get("/polymarket/orders", [("limit", "1")])
         return f"{settings.dome_base_url} answers, " + ("key accepted" if settings.dome_api_key else "no key needed")
 
