@@ -42,6 +42,7 @@ class Fetched:
     failures: dict[str, str] = field(default_factory=dict)
     unfinished: list[Task] = field(default_factory=list)
     done: int = 0
+    received: int = 0
     differing: int = 0
     """Windows in which another number of records came than the upstream had said."""
     seconds_ahead: float = 0.0
@@ -117,7 +118,9 @@ class Fetch:
         self._walks[walk] = task
         try:
             async for page in walk.pages():
-                walk.saw(self._read(page.records, task.wallet))
+                seen = self._read(page.records, task.wallet)
+                walk.saw(seen)
+                self.result.received += seen.count
                 if self._intake.is_full:
                     await self._make_room()
                 if task.is_history and self._history_left is not None:

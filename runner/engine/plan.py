@@ -9,12 +9,9 @@ from runner.engine import wallets
 from runner.engine.fetch import Task
 from runner.errors import UsageError
 from runner.settings import Settings
-from runner.sources.orders import DIALECTS, dialect_of
+from runner.sources.orders import API_SOURCES, dialect_of
 from runner.warehouse.protocol import Covered, Warehouse
 from runner.windows import EVER, Window, holes, slices, utc_now
-
-API_SOURCES = sorted({dialect.source for dialect in DIALECTS.values()})
-"""Sources whose coverage counts for one another: they tell of the same fills."""
 
 
 @dataclass(frozen=True)
@@ -158,16 +155,17 @@ def plan_backfill(settings: Settings, warehouse: Warehouse, options: BackfillOpt
             f"The window from {target.begins.isoformat()} to {end.isoformat()} is empty: --from must be before --to, "
             f"and both before now less settle_lag_minutes. There are no fills before {EVER:%Y-%m-%d}."
         )
-    coverage = warehouse.coverage(API_SOURCES)
+    # What was left out with --since is fetched when somebody asks for it here, and is no gap.
+    coverage = warehouse.coverage(API_SOURCES, with_skipped=options.gaps)
     wanted = covered = 0.0
     missing: list[Task] = []
     for wallet in chosen:
         known = coverage.get(wallet, [])
         asked = target
-        if options.gaps:
-            if not known:
-                continue  # sync begins with it
-            asked = Window(options.start, min(end, known[-1].end))
+        if known and (options.gaps or options.end is None):
+            asked = Window(options.start, min(end, known[-1].end))  # from there on it is for sync
+        elif options.gaps:
+            continue
         left = [asked] if options.again else holes(asked, known)
         wanted += asked.length.total_seconds()
         covered += asked.length.total_seconds() - sum(hole.length.total_seconds() for hole in left)

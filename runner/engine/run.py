@@ -53,9 +53,10 @@ def sync(settings: Settings, warehouse: Warehouse, options: SyncOptions, display
                 budget = Budget(options.max_requests)
                 fetched = fetch(settings, intake, plan.tasks, budget, "Fetching", display)
                 _tell_history(plan, fetched, summary)
-                check_fetched(settings, plan.tasks, fetched, intake, summary)
+                check_fetched(settings, plan.tasks, fetched, summary)
                 enrich_landed(settings, warehouse, intake, summary, display)
             build(settings, warehouse, summary, display)
+            tell_unknown_fields(summary)
     return summary
 
 
@@ -91,9 +92,7 @@ def fetch(
     return fetched
 
 
-def check_fetched(
-    settings: Settings, tasks: Sequence[Task], fetched: Fetched, intake: Intake, summary: Summary
-) -> None:
+def check_fetched(settings: Settings, tasks: Sequence[Task], fetched: Fetched, summary: Summary) -> None:
     """Says in the summary what of a fetch is not as it should be.
 
     Raises:
@@ -104,7 +103,7 @@ def check_fetched(
     asked = {task.wallet for task in tasks}
     if failures:
         wallet, message = next(iter(failures.items()))
-        if len(failures) == len(asked) and not intake.counts.received:
+        if len(failures) == len(asked) and not fetched.received:
             raise UpstreamError(message)
         summary.worsen(
             ExitCode.PARTLY_DONE,
@@ -127,17 +126,21 @@ def check_fetched(
             f"In {fetched.differing:,} windows another number of records came than the upstream had said there are. "
             "`polytrades gaps` lists them."
         )
-    if unknown := intake.counts.unknown_fields:
-        named = ", ".join(f"{name} ({count:,})" for name, count in sorted(unknown.items())[:5])
-        summary.messages.append(f"Records carry fields that are new to us, kept in extra_fields: {named}.")
     recent = [task for task in tasks if not task.is_history]
     days = sum(task.window.length.total_seconds() for task in recent) / 86_400
-    if not summary.counts.received and not failures and days >= settings.silent_wallet_days > 0:
+    if not fetched.received and not failures and days >= settings.silent_wallet_days > 0:
         summary.worsen(
             ExitCode.CHECK_FAILED,
             f"Not one fill came for {len(recent):,} wallets over {days:,.0f} wallet-days. That is suspicious: check "
             "that the order API still has new fills. If the wallets are quiet, raise silent_wallet_days.",
         )
+
+
+def tell_unknown_fields(summary: Summary) -> None:
+    """Names the fields that records carry and nobody knows."""
+    if unknown := summary.counts.unknown_fields:
+        named = ", ".join(f"{name} ({count:,})" for name, count in sorted(unknown.items())[:5])
+        summary.messages.append(f"Records carry fields that are new to us, kept in extra_fields: {named}.")
 
 
 def enrich_landed(settings: Settings, warehouse: Warehouse, intake: Intake, summary: Summary, display: Display) -> None:
@@ -171,6 +174,7 @@ def import_files(settings: Settings, warehouse: Warehouse, paths: Sequence[Path]
                     summary.worsen(ExitCode.PARTLY_DONE, f"{problem} The other files were imported.")
                 intake.flush()
             build(settings, warehouse, summary, display)
+            tell_unknown_fields(summary)
     return summary
 
 

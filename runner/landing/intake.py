@@ -32,6 +32,20 @@ class Counts:
     rejected_by_reason: dict[str, int] = field(default_factory=dict)
     unknown_fields: dict[str, int] = field(default_factory=dict)
 
+    def add(self, other: "Counts") -> None:
+        """Adds what came in elsewhere."""
+        self.received += other.received
+        self.landed += other.landed
+        self.landed_before += other.landed_before
+        self.rejected += other.rejected
+        self.batches += other.batches
+        for mine, more in (
+            (self.rejected_by_reason, other.rejected_by_reason),
+            (self.unknown_fields, other.unknown_fields),
+        ):
+            for name, count in more.items():
+                mine[name] = mine.get(name, 0) + count
+
 
 class Intake:
     """Collects records into batches of about `batch_rows` and lands them, each while the next one is collected.

@@ -58,6 +58,10 @@ DIALECTS = {
 """Setting order_api → dialect. Predexon's are below one base URL, Dome's below …/v1."""
 
 
+API_SOURCES = sorted({dialect.source for dialect in DIALECTS.values()})
+"""Sources whose coverage counts for one another: they tell of the same fills."""
+
+
 @dataclass(frozen=True)
 class Page:
     """An answer: the text of its list, whether there is more, and how many records the API says there are in all."""

@@ -24,7 +24,7 @@ class Coverage(Statements):
         )
         return dict(rows)
 
-    def coverage(self, sources: Sequence[str]) -> dict[str, list[Window]]:
+    def coverage(self, sources: Sequence[str], with_skipped: bool = True) -> dict[str, list[Window]]:
         """See Warehouse. The union is made where the rows are: a wallet has a row a night, and few islands."""
         if not self._has_state("coverage"):
             return {}
@@ -32,7 +32,8 @@ class Coverage(Statements):
             "coverage",
             "with windows as ("
             "select wallet_address, coalesce(window_start, @ever) as starts, window_end as ends "
-            f"from {self._state('coverage')} where status <> 'failed' "
+            f"from {self._state('coverage')} "
+            f"where status in (select known from {self._each('statuses', 'known')}) "
             f"and source in (select name from {self._each('sources', 'name')})), "
             "reached as ("
             "select *, max(ends) over (partition by wallet_address order by starts, ends "
@@ -45,6 +46,7 @@ class Coverage(Statements):
             "group by wallet_address, island order by wallet_address, starts",
             ever=EVER,
             sources=list(sources),
+            statuses=["complete", "inherited", *(["skipped"] if with_skipped else [])],
         )
         found: dict[str, list[Window]] = {}
         for wallet, starts, ends in rows:

@@ -200,10 +200,10 @@ class Warehouse(Protocol):
     ) -> bool:
         """Rows, manifest, rejections, coverage, checkpoints, all or nothing. False if the batch had landed before."""
 
-    def coverage(self, sources: Sequence[str]) -> dict[str, list[Window]]:
+    def coverage(self, sources: Sequence[str], with_skipped: bool = True) -> dict[str, list[Window]]:
         """Wallet address → what is covered by any of the sources: windows that do not touch, oldest first.
 
-        Windows that nobody wants count as covered; failed attempts do not.
+        Windows before a `--since` count as covered with `with_skipped`; failed attempts never do.
         """
 
     def differences(self, sources: Sequence[str]) -> list[Difference]:
@@ -235,6 +235,9 @@ class Warehouse(Protocol):
 
     def new_fills(self) -> int:
         """How many keys of the batch that was just merged `trades` did not have before."""
+
+    def newest_fills(self) -> dict[str, datetime]:
+        """Wallet address → time of its newest fill in `trades`."""
 
     def totals(self) -> Totals:
         """Reads what `status` shows."""

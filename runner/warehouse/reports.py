@@ -27,6 +27,16 @@ class Reports(Rejected):
         table = self._quoted(self._schemas.intermediate, "int_trades_deduplicated")
         return int(self._one("new_fills", f"select count(*) from {table} where is_new and key_quality <> 'retired'")[0])
 
+    def newest_fills(self) -> dict[str, datetime]:
+        """See Warehouse. `traders` knows it: a row a wallet."""
+        if not self._has_mart("traders"):
+            return {}
+        rows = self._query(
+            "newest_fills",
+            f"select wallet_address, last_fill_at from {self._mart('traders')} where last_fill_at is not null",
+        )
+        return dict(rows)
+
     def totals(self) -> Totals:
         """See Warehouse. Reads counts and small tables, never the columns of `trades`."""
         with self._reading():
