@@ -138,6 +138,8 @@ _OF_ONE_PROJECT = {
         join $lake.ducklake_schema as holder using (schema_id)
         where part.end_snapshot is null and found.end_snapshot is null and holder.end_snapshot is null
             and part.parent_column is null)""",
+    "duckdb_schemas()": """
+        (select $project as database_name, schema_name from $lake.ducklake_schema where end_snapshot is null)""",
 }
 
 
@@ -150,6 +152,8 @@ def ask_one_project(fetch: Function) -> Function:
         if not asked or not params:
             return fetch(sql, params)
         project = params[0]
+        if project == "emulator" and asked == ["duckdb_schemas()"]:
+            return fetch(sql, params)
         if project == "emulator":
             return [] if asked == ["duckdb_columns()"] else _result_named(fetch, params[2])
         if project not in database._attached:
