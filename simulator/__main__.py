@@ -22,6 +22,10 @@ examples:
   python -m simulator --port 0 --replay orders.ndjson --markets-replay markets.ndjson --json
   python -m simulator --port 0 --fault status:503@/orders#2-3 --fault slow:0.5@/markets
 
+endpoints, at the root and below /v1: /polymarket/orders, markets, events and activity (Dome), /markets and /events
+(Gamma). Beside them /v1/polymarket/trades and /v2/polymarket/trades (Predexon's two versions, key in x-api-key),
+/healthz and /stats.
+
 faults: html, status:CODE, retry-after:CODE:SECONDS, reset, empty, truncated, repeat-page, slow:SECONDS;
 each may be followed by @PATHPART (only such paths) and #N or #N-M (only these of the matching requests).
 With any of the replay options nothing synthetic is served.
@@ -156,7 +160,7 @@ def _upstream(options: argparse.Namespace) -> Upstream:
             markets, gamma = replayed_markets(options.markets_replay), replayed_gamma(options.gamma_replay)
             orders = ReplayedOrders(options.replay)
             dome = DomeCatalogue(markets)
-            return Upstream(orders, lambda: dome, lambda: gamma, len(markets), **behaviour, faults=asked)
+            return Upstream(orders, lambda: dome, lambda: gamma, len(markets), False, **behaviour, faults=asked)
     except (faults.FaultError, ReplayError) as error:
         raise _UsageError(str(error)) from error
     until = options.until if options.until is not None else int(datetime.now(UTC).timestamp())
@@ -167,6 +171,7 @@ def _upstream(options: argparse.Namespace) -> Upstream:
         lambda: dome_catalogue(catalogue, until),
         lambda: gamma_catalogue(catalogue, until),
         len(catalogue.markets),
+        True,
         **behaviour,
         faults=asked,
     )

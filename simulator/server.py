@@ -16,6 +16,7 @@ from functools import cached_property
 import msgspec
 import uvicorn
 from starlette.applications import Starlette
+from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
@@ -24,10 +25,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from simulator import orders
+from simulator.activity import Activity
 from simulator.answers import ApiError
 from simulator.dome import DomeCatalogue
 from simulator.faults import Fault, Faults
 from simulator.gamma import GammaCatalogue
+from simulator.predexon import Trades
 
 _UNCOUNTED = ("/healthz", "/stats")
 
@@ -40,6 +43,7 @@ class Upstream:
     make_dome: Callable[[], DomeCatalogue]
     make_gamma: Callable[[], GammaCatalogue]
     market_count: int
+    is_synthetic: bool
     api_key: str | None = None
     latency: float = 0.0
     faults: Sequence[Fault] = ()
@@ -57,12 +61,21 @@ class Upstream:
 
 
 def application(upstream: Upstream) -> ASGIApp:
-    """Return the ASGI application: every endpoint at the root and below /v1."""
+    """Return the ASGI application: Dome and Gamma at the root and below /v1, Predexon below its own /v1 and /v2."""
+    trades = Trades(upstream.orders, has_pending=upstream.is_synthetic)
+    activity = Activity(upstream.orders, upstream.is_synthetic)
 
     def dome(answer: Callable[[Request], bytes]) -> Callable[[Request], Response]:
         def handle(request: Request) -> Response:
-            _check_key(request, upstream.api_key)
+            _check_key(request, upstream.api_key, ("authorization", "x-api-key"))
             return _json(answer(request))
+
+        return handle
+
+    def predexon(answer: Callable[[QueryParams], bytes]) -> Callable[[Request], Response]:
+        def handle(request: Request) -> Response:
+            _check_key(request, upstream.api_key, ("x-api-key",))
+            return _json(answer(request.query_params))
 
         return handle
 
@@ -71,6 +84,7 @@ def application(upstream: Upstream) -> ASGIApp:
 
     handlers: dict[str, Callable[[Request], Response]] = {
         "/polymarket/orders": dome(lambda r: orders.answer(upstream.orders, r.query_params)),
+        "/polymarket/activity": dome(lambda r: activity.answer(r.query_params)),
         "/polymarket/markets": dome(lambda r: upstream.dome.markets(r.query_params)),
         "/polymarket/events": dome(lambda r: upstream.dome.events(r.query_params)),
         "/markets": gamma(lambda r: upstream.gamma.markets(r.query_params)),
@@ -85,6 +99,8 @@ def application(upstream: Upstream) -> ASGIApp:
     routes = [Route("/healthz", _on_loop(lambda _: _json(b'{"ok":true}'))), Route("/stats", _on_loop(_stats(upstream)))]
     for prefix in ("", "/v1"):
         routes += [Route(prefix + path, _on_loop(handle)) for path, handle in handlers.items()]
+    for prefix, answer in (("/v1", trades.v1), ("/v2", trades.v2)):
+        routes.append(Route(prefix + "/polymarket/trades", _on_loop(predexon(answer))))
     handled = {ApiError: _refused, HTTPException: _not_found, Exception: _broken}
     inner = Starlette(routes=routes, exception_handlers=handled)
     inner.router.redirect_slashes = False
@@ -106,11 +122,12 @@ def _json(body: bytes, status: int = 200) -> Response:
     return Response(body, status_code=status, media_type="application/json")
 
 
-def _check_key(request: Request, key: str | None) -> None:
+def _check_key(request: Request, key: str | None, headers: Sequence[str]) -> None:
+    """Refuse a request without `key` in one of `headers`; in `authorization` it is a bearer token."""
     if key is None:
         return
-    given = (request.headers.get("authorization"), request.headers.get("x-api-key"))
-    if given[0] != f"Bearer {key}" and given[1] != key:
+    wanted = {name: f"Bearer {key}" if name == "authorization" else key for name in headers}
+    if not any(request.headers.get(name) == value for name, value in wanted.items()):
         raise ApiError(401, {"error": "Unauthorized", "message": "Invalid or missing API key"})
 
 
