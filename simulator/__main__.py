@@ -21,13 +21,15 @@ examples:
   python -m simulator --port 8900 --wallets 20 --fills 5000 --write-wallets wallets.csv
   python -m simulator --port 0 --replay orders.ndjson --markets-replay markets.ndjson --json
   python -m simulator --port 0 --fault status:503@/orders#2-3 --fault slow:0.5@/markets
+  python -m simulator --port 0 --fault drop@/orders%last --fault drift:retype:timestamp@/orders%middle#1
 
 endpoints, at the root and below /v1: /polymarket/orders, markets, events and activity (Dome), /markets and /events
 (Gamma). Beside them /v1/polymarket/trades and /v2/polymarket/trades (Predexon's two versions, key in x-api-key),
 /healthz and /stats.
 
-faults: html, status:CODE, retry-after:CODE:SECONDS, reset, empty, truncated, repeat-page, slow:SECONDS;
-each may be followed by @PATHPART (only such paths) and #N or #N-M (only these of the matching requests).
+faults: KIND[:ARGUMENT...][@PATHPART][%first|%middle|%last][#N[-M]] - only paths that contain PATHPART, only such
+pages of a walk (first: asked for without cursor and offset; last: there is no more), and of the requests that match
+only the N-th, or the N-th to the M-th. --list-faults says which kinds there are.
 With any of the replay options nothing synthetic is served.
 """
 
@@ -81,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     behaviour.add_argument("--api-key", metavar="KEY", help="refuse Dome requests without this key")
     behaviour.add_argument("--latency-ms", type=_milliseconds, default=0.0, metavar="MS", help="delay of every answer")
     behaviour.add_argument("--fault", action="append", default=[], metavar="SPEC", help="see below; may be repeated")
+    add("--list-faults", action="store_true", help="print the kinds of faults, with --json as JSON, and end")
     return parser
 
 
@@ -199,6 +202,19 @@ def _lines(file: Path, lines: Iterable[bytes]) -> None:
         out.writelines(line + b"\n" for line in lines)
 
 
+def _fault_list(as_json: bool) -> str:
+    from simulator.faults import KINDS
+
+    if as_json:
+        listed = [
+            {"kind": kind.name, "written": kind.written, "meaning": kind.meaning, "examples": kind.examples}
+            for kind in KINDS.values()
+        ]
+        return json.dumps(listed)
+    width = max(len(kind.written) for kind in KINDS.values())
+    return "\n".join(f"{kind.written:{width}}  {kind.meaning}" for kind in KINDS.values())
+
+
 def _announcement(options: argparse.Namespace, upstream: Upstream, host: str, port: int) -> str:
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     store = upstream.orders
@@ -216,6 +232,9 @@ def _announcement(options: argparse.Namespace, upstream: Upstream, host: str, po
 
 def _run(arguments: list[str] | None) -> None:
     options = _parser().parse_args(arguments)
+    if options.list_faults:
+        print(_fault_list(options.json))
+        return
     if options.port is None and not options.write_only:
         raise _UsageError("--port is required (0 takes a free one)")
     upstream = _upstream(options)

@@ -7,6 +7,7 @@ import contextlib
 import signal
 import socket
 import sys
+import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +32,7 @@ from simulator.dome import DomeCatalogue
 from simulator.faults import Fault, Faults
 from simulator.gamma import GammaCatalogue
 from simulator.predexon import Trades
+from simulator.wire import RAW, Protocol, Wire
 
 _UNCOUNTED = ("/healthz", "/stats")
 
@@ -47,7 +49,7 @@ class Upstream:
     api_key: str | None = None
     latency: float = 0.0
     faults: Sequence[Fault] = ()
-    requests: Counter[tuple[str, int]] = field(default_factory=Counter)
+    requests: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     @cached_property
     def dome(self) -> DomeCatalogue:
@@ -106,7 +108,7 @@ def application(upstream: Upstream) -> ASGIApp:
     inner.router.redirect_slashes = False
     # Level 1: hashes do not compress any better at higher levels, they only take longer.
     compressed = GZipMiddleware(inner, minimum_size=2_000, compresslevel=1)
-    return _Counted(Faults(compressed, upstream.faults), upstream)
+    return Wire(_Counted(Faults(compressed, upstream.faults), upstream), time.time)
 
 
 def _on_loop(handle: Callable[[Request], Response]) -> Callable[[Request], object]:
@@ -152,7 +154,7 @@ def _stats(upstream: Upstream) -> Callable[[Request], Response]:
     def handle(_: Request) -> Response:
         paths: dict[str, dict[str, int]] = {}
         for (path, status), count in sorted(upstream.requests.items()):
-            paths.setdefault(path, {})[str(status)] = count
+            paths.setdefault(path, {})[status] = count
         body = {"total": sum(upstream.requests.values()), "requests": paths}
         return _json(msgspec.json.encode(body))
 
@@ -173,8 +175,9 @@ class _Counted:
             return
 
         async def counting(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                self._upstream.requests[path, message["status"]] += 1
+            if message["type"] in ("http.response.start", RAW):
+                # A connection that was closed without an answer has none.
+                self._upstream.requests[path, str(message["status"] or "none")] += 1
             await send(message)
 
         if self._upstream.latency:
@@ -217,7 +220,13 @@ def listen(host: str, port: int) -> socket.socket:
 def serve(upstream: Upstream, bound: socket.socket, announce: Callable[[], None]) -> None:
     """Serve on `bound` until SIGTERM or SIGINT; `announce` is called once connections are accepted."""
     config = uvicorn.Config(
-        application(upstream), log_level="critical", access_log=False, lifespan="off", timeout_graceful_shutdown=1
+        application(upstream),
+        http=Protocol,
+        log_level="critical",
+        access_log=False,
+        lifespan="off",
+        date_header=False,  # the date is the simulator's own
+        timeout_graceful_shutdown=1,
     )
     server = _Server(config)
     server.announce = announce
