@@ -25,7 +25,8 @@ examples:
 
 endpoints, at the root and below /v1: /polymarket/orders, markets, events and activity (Dome), /markets and /events
 (Gamma). Beside them /v1/polymarket/trades and /v2/polymarket/trades (Predexon's two versions, key in x-api-key),
-/healthz and /stats.
+/healthz, and /stats: requests by path and status, the most that arrived in any 1 and 10 seconds, first and last arrival
+(of the monotonic clock), and the most that were under way at once.
 
 faults: KIND[:ARGUMENT...][@PATHPART][%first|%middle|%last][#N[-M]] - only paths that contain PATHPART, only such
 pages of a walk (first: asked for without cursor and offset; last: there is no more), and of the requests that match
@@ -83,6 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     behaviour.add_argument("--api-key", metavar="KEY", help="refuse Dome requests without this key")
     behaviour.add_argument("--latency-ms", type=_milliseconds, default=0.0, metavar="MS", help="delay of every answer")
     behaviour.add_argument("--fault", action="append", default=[], metavar="SPEC", help="see below; may be repeated")
+    behaviour.add_argument(
+        "--rate-limit", type=_positive, metavar="N", help="answer 429 to more than N requests in any second"
+    )
     add("--list-faults", action="store_true", help="print the kinds of faults, with --json as JSON, and end")
     return parser
 
@@ -156,7 +160,11 @@ def _upstream(options: argparse.Namespace) -> Upstream:
     from simulator.server import Upstream
     from simulator.world import Settings, World
 
-    behaviour = {"api_key": options.api_key, "latency": options.latency_ms / 1_000}
+    behaviour = {
+        "api_key": options.api_key,
+        "latency": options.latency_ms / 1_000,
+        "rate_limit": options.rate_limit,
+    }
     try:
         asked = [faults.parse(spec) for spec in options.fault]
         if options.replay or options.markets_replay or options.gamma_replay:

@@ -17,7 +17,6 @@ from simulator import broken_bodies, broken_pages, broken_records, broken_transp
 from simulator.fault_tools import Action, Kind, page_of
 from simulator.pages import is_first
 
-_UNTOUCHED = ("/healthz", "/stats")
 _PLACES = ("first", "middle", "last")
 _SPEC = re.compile(
     r"(?P<kind>[^@%#]+)(?:@(?P<path>[^%#]+))?(?:%(?P<place>[^#]+))?(?:#(?P<first>[0-9]+)(?:-(?P<last>[0-9]+))?)?"
@@ -102,17 +101,15 @@ class Faults:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, spoiled or not. A fault also counts matching requests that another fault spoils."""
-        path = scope.get("path", "")
-        if scope["type"] == "http" and path not in _UNTOUCHED:
-            matching = [fault for fault in self._faults if fault.path in path]
-            places = frozenset[str]()
-            if any(fault.place for fault in matching):
-                places = await self._places(scope, receive)
-            striking = [fault for fault in matching if fault.strikes(places)]
-            if striking:
-                await striking[0].action(self._app, scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+        matching = [fault for fault in self._faults if fault.path in scope["path"]]
+        places = frozenset[str]()
+        if any(fault.place for fault in matching):
+            places = await self._places(scope, receive)
+        striking = [fault for fault in matching if fault.strikes(places)]
+        if striking:
+            await striking[0].action(self._app, scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
     async def _places(self, scope: Scope, receive: Receive) -> frozenset[str]:
         """Say where in its walk a page stands: a walk of one page has it both first and last."""

@@ -32,6 +32,7 @@ from simulator.dome import DomeCatalogue
 from simulator.faults import Fault, Faults
 from simulator.gamma import GammaCatalogue
 from simulator.predexon import Trades
+from simulator.rate import Arrivals, RateLimit
 from simulator.wire import RAW, Protocol, Wire
 
 _UNCOUNTED = ("/healthz", "/stats")
@@ -48,8 +49,10 @@ class Upstream:
     is_synthetic: bool
     api_key: str | None = None
     latency: float = 0.0
+    rate_limit: int | None = None
     faults: Sequence[Fault] = ()
     requests: Counter[tuple[str, str]] = field(default_factory=Counter)
+    arrivals: Arrivals = field(default_factory=Arrivals)
 
     @cached_property
     def dome(self) -> DomeCatalogue:
@@ -108,7 +111,10 @@ def application(upstream: Upstream) -> ASGIApp:
     inner.router.redirect_slashes = False
     # Level 1: hashes do not compress any better at higher levels, they only take longer.
     compressed = GZipMiddleware(inner, minimum_size=2_000, compresslevel=1)
-    return Wire(_Counted(Faults(compressed, upstream.faults), upstream), time.time)
+    served: ASGIApp = Faults(compressed, upstream.faults)
+    if upstream.rate_limit is not None:
+        served = RateLimit(served, upstream.rate_limit)
+    return Wire(_Counted(served, inner, upstream), time.time)
 
 
 def _on_loop(handle: Callable[[Request], Response]) -> Callable[[Request], object]:
@@ -155,23 +161,27 @@ def _stats(upstream: Upstream) -> Callable[[Request], Response]:
         paths: dict[str, dict[str, int]] = {}
         for (path, status), count in sorted(upstream.requests.items()):
             paths.setdefault(path, {})[status] = count
-        body = {"total": sum(upstream.requests.values()), "requests": paths}
+        body = {"total": sum(upstream.requests.values()), "requests": paths, **upstream.arrivals.figures()}
         return _json(msgspec.json.encode(body))
 
     return handle
 
 
 class _Counted:
-    """Counts what the client saw, faults included, and adds the configured latency."""
+    """Counts what the client saw, faults included, and adds the configured latency.
 
-    def __init__(self, app: ASGIApp, upstream: Upstream) -> None:
+    What is asked of the simulator itself goes past all that, straight to `inner`.
+    """
+
+    def __init__(self, app: ASGIApp, inner: ASGIApp, upstream: Upstream) -> None:
         self._app = app
+        self._inner = inner
         self._upstream = upstream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
         if scope["type"] != "http" or path in _UNCOUNTED:
-            await self._app(scope, receive, send)
+            await self._inner(scope, receive, send)
             return
 
         async def counting(message: Message) -> None:
@@ -180,9 +190,10 @@ class _Counted:
                 self._upstream.requests[path, str(message["status"] or "none")] += 1
             await send(message)
 
-        if self._upstream.latency:
-            await asyncio.sleep(self._upstream.latency)
-        await self._app(scope, receive, counting)
+        with self._upstream.arrivals.under_way():
+            if self._upstream.latency:
+                await asyncio.sleep(self._upstream.latency)
+            await self._app(scope, receive, counting)
 
 
 class _Server(uvicorn.Server):
