@@ -26,7 +26,8 @@ examples:
 endpoints, at the root and below /v1: /polymarket/orders, markets, events and activity (Dome), /markets and /events
 (Gamma). Beside them /v1/polymarket/trades and /v2/polymarket/trades (Predexon's two versions, key in x-api-key),
 /healthz, and /stats: requests by path and status, the most that arrived in any 1 and 10 seconds, first and last arrival
-(of the monotonic clock), and the most that were under way at once.
+(of the monotonic clock), and the most that were under way at once. POST /reveal shows what --late hides and says how
+many fills that are; --write-fills has them all from the start.
 
 faults: KIND[:ARGUMENT...][@PATHPART][%first|%middle|%last][#N[-M]] - only paths that contain PATHPART, only such
 pages of a walk (first: asked for without cursor and offset; last: there is no more), and of the requests that match
@@ -37,6 +38,7 @@ With any of the replay options nothing synthetic is served.
 
 #: Bounds of --until in Unix seconds; with the longest --days everything stays after 1970.
 _EARLIEST, _LATEST = 1_262_304_000, 4_102_444_800
+_MOST_SKEW = 315_360_000.0
 
 
 class _UsageError(Exception):
@@ -83,6 +85,12 @@ def _parser() -> argparse.ArgumentParser:
     behaviour = parser.add_argument_group("behaviour")
     behaviour.add_argument("--api-key", metavar="KEY", help="refuse Dome requests without this key")
     behaviour.add_argument("--latency-ms", type=_milliseconds, default=0.0, metavar="MS", help="delay of every answer")
+    behaviour.add_argument(
+        "--late", type=_share, default=0.0, metavar="SHARE", help="hide this share of the fills until POST /reveal"
+    )
+    behaviour.add_argument(
+        "--clock-skew", type=_skew, default=0.0, metavar="SECONDS", help="how far the Date header and `now` run ahead"
+    )
     behaviour.add_argument("--fault", action="append", default=[], metavar="SPEC", help="see below; may be repeated")
     behaviour.add_argument(
         "--rate-limit", type=_positive, metavar="N", help="answer 429 to more than N requests in any second"
@@ -133,6 +141,13 @@ def _milliseconds(text: str) -> float:
     return value
 
 
+def _skew(text: str) -> float:
+    value = float(text)
+    if not abs(value) <= _MOST_SKEW:
+        raise argparse.ArgumentTypeError("at most ten years of skew")
+    return value
+
+
 def _instant(text: str) -> int:
     """Return Unix seconds of an ISO instant; without a zone it is UTC."""
     try:
@@ -148,7 +163,7 @@ def _instant(text: str) -> int:
 # argparse names the function in "invalid ... value" when a number does not parse.
 _port.__name__ = "port"
 _positive.__name__ = _days.__name__ = _count.__name__ = "whole number"
-_share.__name__, _milliseconds.__name__ = "share", "number"
+_share.__name__, _milliseconds.__name__, _skew.__name__ = "share", "number", "number"
 
 
 def _upstream(options: argparse.Namespace) -> Upstream:
@@ -163,6 +178,8 @@ def _upstream(options: argparse.Namespace) -> Upstream:
     behaviour = {
         "api_key": options.api_key,
         "latency": options.latency_ms / 1_000,
+        "late": options.late,
+        "clock_skew": options.clock_skew,
         "rate_limit": options.rate_limit,
     }
     try:
@@ -174,7 +191,7 @@ def _upstream(options: argparse.Namespace) -> Upstream:
             return Upstream(orders, lambda: dome, lambda: gamma, len(markets), False, **behaviour, faults=asked)
     except (faults.FaultError, ReplayError) as error:
         raise _UsageError(str(error)) from error
-    until = options.until if options.until is not None else int(datetime.now(UTC).timestamp())
+    until = options.until if options.until is not None else int(datetime.now(UTC).timestamp() + options.clock_skew)
     world = World(Settings(options.seed, options.wallets, options.fills, options.days, until, options.malformed))
     catalogue = world.catalogue
     return Upstream(

@@ -31,11 +31,12 @@ from simulator.answers import ApiError
 from simulator.dome import DomeCatalogue
 from simulator.faults import Fault, Faults
 from simulator.gamma import GammaCatalogue
+from simulator.late import LateOrders
 from simulator.predexon import Trades
 from simulator.rate import Arrivals, RateLimit
 from simulator.wire import RAW, Protocol, Wire
 
-_UNCOUNTED = ("/healthz", "/stats")
+_UNCOUNTED = ("/healthz", "/stats", "/reveal")
 
 
 @dataclass
@@ -49,6 +50,8 @@ class Upstream:
     is_synthetic: bool
     api_key: str | None = None
     latency: float = 0.0
+    late: float = 0.0
+    clock_skew: float = 0.0
     rate_limit: int | None = None
     faults: Sequence[Fault] = ()
     requests: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -67,7 +70,8 @@ class Upstream:
 
 def application(upstream: Upstream) -> ASGIApp:
     """Return the ASGI application: Dome and Gamma at the root and below /v1, Predexon below its own /v1 and /v2."""
-    trades = Trades(upstream.orders, has_pending=upstream.is_synthetic)
+    visible = LateOrders(upstream.orders, upstream.late)
+    trades = Trades(visible, has_pending=upstream.is_synthetic)
     activity = Activity(upstream.orders, upstream.is_synthetic)
 
     def dome(answer: Callable[[Request], bytes]) -> Callable[[Request], Response]:
@@ -88,7 +92,7 @@ def application(upstream: Upstream) -> ASGIApp:
         return lambda request: _json(answer(request))
 
     handlers: dict[str, Callable[[Request], Response]] = {
-        "/polymarket/orders": dome(lambda r: orders.answer(upstream.orders, r.query_params)),
+        "/polymarket/orders": dome(lambda r: orders.answer(visible, r.query_params)),
         "/polymarket/activity": dome(lambda r: activity.answer(r.query_params)),
         "/polymarket/markets": dome(lambda r: upstream.dome.markets(r.query_params)),
         "/polymarket/events": dome(lambda r: upstream.dome.events(r.query_params)),
@@ -101,7 +105,13 @@ def application(upstream: Upstream) -> ASGIApp:
         "/events/slug/{slug}": gamma(lambda r: upstream.gamma.event(lambda e: e.slug == r.path_params["slug"])),
         "/events/{id}": gamma(lambda r: upstream.gamma.event(lambda e: e.id == r.path_params["id"])),
     }
-    routes = [Route("/healthz", _on_loop(lambda _: _json(b'{"ok":true}'))), Route("/stats", _on_loop(_stats(upstream)))]
+    routes = [
+        Route("/healthz", _on_loop(lambda _: _json(b'{"ok":true}'))),
+        Route("/stats", _on_loop(_stats(upstream))),
+        Route(
+            "/reveal", _on_loop(lambda _: _json(msgspec.json.encode({"revealed": visible.reveal()}))), methods=["POST"]
+        ),
+    ]
     for prefix in ("", "/v1"):
         routes += [Route(prefix + path, _on_loop(handle)) for path, handle in handlers.items()]
     for prefix, answer in (("/v1", trades.v1), ("/v2", trades.v2)):
@@ -114,7 +124,7 @@ def application(upstream: Upstream) -> ASGIApp:
     served: ASGIApp = Faults(compressed, upstream.faults)
     if upstream.rate_limit is not None:
         served = RateLimit(served, upstream.rate_limit)
-    return Wire(_Counted(served, inner, upstream), time.time)
+    return Wire(_Counted(served, inner, upstream), lambda: time.time() + upstream.clock_skew)
 
 
 def _on_loop(handle: Callable[[Request], Response]) -> Callable[[Request], object]:
