@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _EPILOG = """\
 examples:
   python -m simulator --port 8900 --wallets 20 --fills 5000 --write-wallets wallets.csv
+  python -m simulator --port 8900 --fills 500000 --prerender --no-compression
   python -m simulator --port 0 --replay orders.ndjson --markets-replay markets.ndjson --json
   python -m simulator --port 0 --fault status:503@/orders#2-3 --fault slow:0.5@/markets
   python -m simulator --port 0 --fault drop@/orders%last --fault drift:retype:timestamp@/orders%middle#1
@@ -70,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     world.add_argument(
         "--malformed", type=_share, default=0.0, metavar="SHARE", help="damaged records to add, as a share of --fills"
     )
+    world.add_argument(
+        "--prerender", action="store_true", help="render every fill before serving: a slow start and cheap pages"
+    )
     replay = parser.add_argument_group("recorded files")
     for name, what in (
         ("--replay", "orders"),
@@ -92,6 +96,9 @@ def _parser() -> argparse.ArgumentParser:
         "--clock-skew", type=_skew, default=0.0, metavar="SECONDS", help="how far the Date header and `now` run ahead"
     )
     behaviour.add_argument("--fault", action="append", default=[], metavar="SPEC", help="see below; may be repeated")
+    behaviour.add_argument(
+        "--no-compression", dest="compression", action="store_false", help="compress no answer, whoever accepts it"
+    )
     behaviour.add_argument(
         "--rate-limit", type=_positive, metavar="N", help="answer 429 to more than N requests in any second"
     )
@@ -178,6 +185,7 @@ def _upstream(options: argparse.Namespace) -> Upstream:
     behaviour = {
         "api_key": options.api_key,
         "latency": options.latency_ms / 1_000,
+        "is_compressing": options.compression,
         "late": options.late,
         "clock_skew": options.clock_skew,
         "rate_limit": options.rate_limit,
@@ -193,6 +201,8 @@ def _upstream(options: argparse.Namespace) -> Upstream:
         raise _UsageError(str(error)) from error
     until = options.until if options.until is not None else int(datetime.now(UTC).timestamp() + options.clock_skew)
     world = World(Settings(options.seed, options.wallets, options.fills, options.days, until, options.malformed))
+    if options.prerender:
+        world.prerender()
     catalogue = world.catalogue
     return Upstream(
         world,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -65,6 +66,7 @@ async def padded(send: Send, status: int, before: bytes, filler: bytes, megabyte
     chunk = filler * _CHUNK
     for _ in range(megabytes * 1_000_000 // _CHUNK):
         await part(send, chunk)
+        await asyncio.sleep(0)  # others are served in between
     await part(send, filler * (megabytes * 1_000_000 % _CHUNK) + after, is_last=True)
 
 

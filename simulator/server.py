@@ -53,6 +53,7 @@ class Upstream:
     late: float = 0.0
     clock_skew: float = 0.0
     rate_limit: int | None = None
+    is_compressing: bool = True
     faults: Sequence[Fault] = ()
     requests: Counter[tuple[str, str]] = field(default_factory=Counter)
     arrivals: Arrivals = field(default_factory=Arrivals)
@@ -119,9 +120,12 @@ def application(upstream: Upstream) -> ASGIApp:
     handled = {ApiError: _refused, HTTPException: _not_found, Exception: _broken}
     inner = Starlette(routes=routes, exception_handlers=handled)
     inner.router.redirect_slashes = False
-    # Level 1: hashes do not compress any better at higher levels, they only take longer.
-    compressed = GZipMiddleware(inner, minimum_size=2_000, compresslevel=1)
-    served: ASGIApp = Faults(compressed, upstream.faults)
+    served: ASGIApp = inner
+    if upstream.is_compressing:
+        # Level 1: hashes do not compress any better at higher levels, they only take longer.
+        served = GZipMiddleware(served, minimum_size=2_000, compresslevel=1)
+    if upstream.faults:
+        served = Faults(served, upstream.faults)
     if upstream.rate_limit is not None:
         served = RateLimit(served, upstream.rate_limit)
     return Wire(_Counted(served, inner, upstream), lambda: time.time() + upstream.clock_skew)
