@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     files.add_argument("--write-malformed", type=Path, metavar="FILE", help="NDJSON of the damaged records")
     files.add_argument("--write-only", action="store_true", help="end after writing, serve nothing")
     behaviour = parser.add_argument_group("behaviour")
-    behaviour.add_argument("--api-key", metavar="KEY", help="refuse Dome requests without this key")
+    behaviour.add_argument("--api-key", metavar="KEY", help="refuse Dome and Predexon requests without this key")
     behaviour.add_argument("--latency-ms", type=_milliseconds, default=0.0, metavar="MS", help="delay of every answer")
     behaviour.add_argument(
         "--late", type=_share, default=0.0, metavar="SHARE", help="hide this share of the fills until POST /reveal"
