@@ -43,7 +43,6 @@ class LateOrders:
         """Hide nothing any more; return how many records show up by that."""
         revealed = len(self._hidden)
         self._hidden = frozenset()
-        self._without_hidden.cache_clear()
         return revealed
 
     def _narrow(self, scope: Scope) -> Feed:
