@@ -62,7 +62,7 @@ def _repeat_cursor() -> Action:
 
 
 def is_beyond(scope: Scope) -> bool:
-    """Say whether a request's cursor is one that `more-for-ever` made up."""
+    """Say whether a request's cursor is one that a fault made up."""
     given = cursor_of(scope)
     try:
         return given is not None and bool(read_cursor(given[1], {"beyond": int}))
@@ -70,30 +70,48 @@ def is_beyond(scope: Scope) -> bool:
         return False
 
 
-def _more_for_ever() -> Action:
+async def page_at(app: ASGIApp, scope: Scope, receive: Receive) -> Page | None:
+    """Return the healthy page; for a cursor that a fault made up it is an empty one, and the last."""
+    if not is_beyond(scope):
+        return await page_of(app, scope, receive)
+    page = await page_of(app, restarted(scope), receive)
+    if page is not None:
+        page.records = []
+        page.promise(None)
+    return page
+
+
+async def beyond(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request with a made-up cursor that no fault spoils: so the walk ends well."""
+    page = await page_at(app, scope, receive)
+    if page is None:
+        await app(scope, receive, send)
+    else:
+        await answer(send, 200, page.body())
+
+
+def _promising(change: Callable[[Page], None]) -> Action:
+    """Return the action that changes a page and then promises more, if need be at a cursor that is made up."""
     numbers = count(1)
 
     async def act(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        beyond = is_beyond(scope)
-        page = await page_of(app, restarted(scope) if beyond else scope, receive)
+        page = await page_at(app, scope, receive)
         if page is None:
             await app(scope, receive, send)
             return
-        if beyond:
-            page.records = []
-        if beyond or not page.has_more:
-            page.promise(cursor({"beyond": next(numbers)}))
+        change(page)
+        page.promise(page.cursor or cursor({"beyond": next(numbers)}))
         await answer(send, 200, page.body())
 
     return act
 
 
-def _empty_page() -> Action:
-    def change(page: Page, scope: Scope) -> None:
-        page.records = []
-        page.promise(page.cursor or cursor({"beyond": 0}))
+def _more_for_ever() -> Action:
+    return _promising(lambda page: None)
 
-    return on_page(change)
+
+def _empty_page() -> Action:
+    return _promising(lambda page: page.records.clear())
 
 
 def _early_end() -> Action:

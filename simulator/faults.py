@@ -108,6 +108,8 @@ class Faults:
         striking = [fault for fault in matching if fault.strikes(places)]
         if striking:
             await striking[0].action(self._app, scope, receive, send)
+        elif broken_pages.is_beyond(scope):
+            await broken_pages.beyond(self._app, scope, receive, send)
         else:
             await self._app(scope, receive, send)
 

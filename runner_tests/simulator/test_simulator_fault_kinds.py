@@ -236,6 +236,16 @@ def test_more_for_ever_never_gives_the_same_cursor(
     assert [page["orders"] for page in pages] == [*healthy, [], [], []]
 
 
+@pytest.mark.parametrize(("spec", "last_pages"), [("more-for-ever", [100, 0]), ("empty-page", [0, 0])])
+def test_a_walk_that_was_led_beyond_its_end_once_still_ends(
+    start: Callable[..., Running], spec: str, last_pages: list[int]
+) -> None:
+    running = start(*WORLD, "--fault", f"{spec}@/orders%last#1", "--fault", f"{spec}@keyset#1")
+    assert [len(page["orders"]) for page in running.walk(limit=150)] == [150, 150, *last_pages]
+    key = running.get("/markets/keyset", {"limit": 100}).json["next_cursor"]
+    assert running.get("/markets/keyset", {"limit": 100, "after_cursor": key}).json == {"markets": []}
+
+
 def test_more_for_ever_by_offset_and_by_keyset(start: Callable[..., Running]) -> None:
     running = start("--fills", 10, "--wallets", 1, "--fault", "more-for-ever")
     wallet = running.get("/v2/polymarket/trades").json["trades"][0]["user"]
