@@ -19,17 +19,27 @@ if TYPE_CHECKING:
 _EPILOG = """\
 examples:
   python -m simulator --port 8900 --wallets 20 --fills 5000 --write-wallets wallets.csv
+  python -m simulator --port 8900 --fills 500000 --prerender --no-compression
   python -m simulator --port 0 --replay orders.ndjson --markets-replay markets.ndjson --json
   python -m simulator --port 0 --fault status:503@/orders#2-3 --fault slow:0.5@/markets
+  python -m simulator --port 0 --fault drop@/orders%last --fault drift:retype:timestamp@/orders%middle#1
 
-faults: html, status:CODE, retry-after:CODE:SECONDS, reset, empty, truncated, repeat-page, slow:SECONDS;
-each may be followed by @PATHPART (only such paths) and #N or #N-M (only these of the matching requests).
+endpoints, at the root and below /v1: /polymarket/orders, markets, events and activity (Dome), /markets and /events
+(Gamma). Beside them /v1/polymarket/trades and /v2/polymarket/trades (Predexon's two versions, key in x-api-key),
+/healthz, and /stats: requests by path and status, the most that arrived in any 1 and 10 seconds, first and last arrival
+(of the monotonic clock), and the most that were under way at once. POST /reveal shows what --late hides and says how
+many fills that are; --write-fills has them all from the start.
+
+faults: KIND[:ARGUMENT...][@PATHPART][%first|%middle|%last][#N[-M]] - only paths that contain PATHPART, only such
+pages of a walk (first: asked for without cursor and offset; last: there is no more), and of the requests that match
+only the N-th, or the N-th to the M-th. --list-faults says which kinds there are.
 With any of the replay options nothing synthetic is served.
 """
 
 
 #: Bounds of --until in Unix seconds; with the longest --days everything stays after 1970.
 _EARLIEST, _LATEST = 1_262_304_000, 4_102_444_800
+_MOST_SKEW = 315_360_000.0
 
 
 class _UsageError(Exception):
@@ -61,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     world.add_argument(
         "--malformed", type=_share, default=0.0, metavar="SHARE", help="damaged records to add, as a share of --fills"
     )
+    world.add_argument(
+        "--prerender", action="store_true", help="render every fill before serving: a slow start and cheap pages"
+    )
     replay = parser.add_argument_group("recorded files")
     for name, what in (
         ("--replay", "orders"),
@@ -74,9 +87,22 @@ def _parser() -> argparse.ArgumentParser:
     files.add_argument("--write-malformed", type=Path, metavar="FILE", help="NDJSON of the damaged records")
     files.add_argument("--write-only", action="store_true", help="end after writing, serve nothing")
     behaviour = parser.add_argument_group("behaviour")
-    behaviour.add_argument("--api-key", metavar="KEY", help="refuse Dome requests without this key")
+    behaviour.add_argument("--api-key", metavar="KEY", help="refuse Dome and Predexon requests without this key")
     behaviour.add_argument("--latency-ms", type=_milliseconds, default=0.0, metavar="MS", help="delay of every answer")
+    behaviour.add_argument(
+        "--late", type=_share, default=0.0, metavar="SHARE", help="hide this share of the fills until POST /reveal"
+    )
+    behaviour.add_argument(
+        "--clock-skew", type=_skew, default=0.0, metavar="SECONDS", help="how far the Date header and `now` run ahead"
+    )
     behaviour.add_argument("--fault", action="append", default=[], metavar="SPEC", help="see below; may be repeated")
+    behaviour.add_argument(
+        "--no-compression", dest="compression", action="store_false", help="compress no answer, whoever accepts it"
+    )
+    behaviour.add_argument(
+        "--rate-limit", type=_positive, metavar="N", help="answer 429 to more than N requests in any second"
+    )
+    add("--list-faults", action="store_true", help="print the kinds of faults, with --json as JSON, and end")
     return parser
 
 
@@ -122,6 +148,13 @@ def _milliseconds(text: str) -> float:
     return value
 
 
+def _skew(text: str) -> float:
+    value = float(text)
+    if not abs(value) <= _MOST_SKEW:
+        raise argparse.ArgumentTypeError("at most ten years of skew")
+    return value
+
+
 def _instant(text: str) -> int:
     """Return Unix seconds of an ISO instant; without a zone it is UTC."""
     try:
@@ -137,7 +170,7 @@ def _instant(text: str) -> int:
 # argparse names the function in "invalid ... value" when a number does not parse.
 _port.__name__ = "port"
 _positive.__name__ = _days.__name__ = _count.__name__ = "whole number"
-_share.__name__, _milliseconds.__name__ = "share", "number"
+_share.__name__, _milliseconds.__name__, _skew.__name__ = "share", "number", "number"
 
 
 def _upstream(options: argparse.Namespace) -> Upstream:
@@ -149,24 +182,34 @@ def _upstream(options: argparse.Namespace) -> Upstream:
     from simulator.server import Upstream
     from simulator.world import Settings, World
 
-    behaviour = {"api_key": options.api_key, "latency": options.latency_ms / 1_000}
+    behaviour = {
+        "api_key": options.api_key,
+        "latency": options.latency_ms / 1_000,
+        "is_compressing": options.compression,
+        "late": options.late,
+        "clock_skew": options.clock_skew,
+        "rate_limit": options.rate_limit,
+    }
     try:
         asked = [faults.parse(spec) for spec in options.fault]
         if options.replay or options.markets_replay or options.gamma_replay:
             markets, gamma = replayed_markets(options.markets_replay), replayed_gamma(options.gamma_replay)
             orders = ReplayedOrders(options.replay)
             dome = DomeCatalogue(markets)
-            return Upstream(orders, lambda: dome, lambda: gamma, len(markets), **behaviour, faults=asked)
+            return Upstream(orders, lambda: dome, lambda: gamma, len(markets), False, **behaviour, faults=asked)
     except (faults.FaultError, ReplayError) as error:
         raise _UsageError(str(error)) from error
-    until = options.until if options.until is not None else int(datetime.now(UTC).timestamp())
+    until = options.until if options.until is not None else int(datetime.now(UTC).timestamp() + options.clock_skew)
     world = World(Settings(options.seed, options.wallets, options.fills, options.days, until, options.malformed))
+    if options.prerender:
+        world.prerender()
     catalogue = world.catalogue
     return Upstream(
         world,
         lambda: dome_catalogue(catalogue, until),
         lambda: gamma_catalogue(catalogue, until),
         len(catalogue.markets),
+        True,
         **behaviour,
         faults=asked,
     )
@@ -194,6 +237,19 @@ def _lines(file: Path, lines: Iterable[bytes]) -> None:
         out.writelines(line + b"\n" for line in lines)
 
 
+def _fault_list(as_json: bool) -> str:
+    from simulator.faults import KINDS
+
+    if as_json:
+        listed = [
+            {"kind": kind.name, "written": kind.written, "meaning": kind.meaning, "examples": kind.examples}
+            for kind in KINDS.values()
+        ]
+        return json.dumps(listed)
+    width = max(len(kind.written) for kind in KINDS.values())
+    return "\n".join(f"{kind.written:{width}}  {kind.meaning}" for kind in KINDS.values())
+
+
 def _announcement(options: argparse.Namespace, upstream: Upstream, host: str, port: int) -> str:
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     store = upstream.orders
@@ -211,6 +267,9 @@ def _announcement(options: argparse.Namespace, upstream: Upstream, host: str, po
 
 def _run(arguments: list[str] | None) -> None:
     options = _parser().parse_args(arguments)
+    if options.list_faults:
+        print(_fault_list(options.json))
+        return
     if options.port is None and not options.write_only:
         raise _UsageError("--port is required (0 takes a free one)")
     upstream = _upstream(options)

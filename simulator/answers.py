@@ -52,6 +52,14 @@ def second_of(params: QueryParams, name: str) -> int | None:
     return value
 
 
+def seconds_of(params: QueryParams) -> tuple[int | None, int | None]:
+    """Return `start_time` and `end_time`, or refuse a range of less than two seconds."""
+    start, end = second_of(params, "start_time"), second_of(params, "end_time")
+    if start is not None and end is not None and start >= end:
+        refuse("Invalid time range", "start_time must be less than end_time")
+    return start, end
+
+
 def cursor(value: dict[str, Any]) -> str:
     """Return `value` as an opaque cursor: base64 of JSON, like the upstream's."""
     return b64encode(msgspec.json.encode(value)).decode()

@@ -1,180 +1,94 @@
 """Faults on demand: what a bad day of an upstream looks like, as a layer in front of the healthy server.
 
-To add a kind, write a function that takes the kind's arguments and returns an `Action`, and name it in `KINDS`.
+To add a kind, write a function that takes the kind's arguments and returns an `Action`, and name it in the `KINDS` of
+the file that it belongs to.
 """
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlencode
+from inspect import signature
 
-import msgspec
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-#: Runs one faulty request. It may answer alone or pass on to the app it is given.
-Action = Callable[[ASGIApp, Scope, Receive, Send], Awaitable[None]]
+from simulator import broken_bodies, broken_pages, broken_records, broken_transport
+from simulator.fault_tools import Action, Kind, page_of
+from simulator.pages import is_first
 
-_UNTOUCHED = ("/healthz", "/stats")
-_PAGING = ("pagination_key", "after_cursor", "offset", "cursor")
-_SPEC = re.compile(r"(?P<kind>[^@#]+)(?:@(?P<path>[^#]+))?(?:#(?P<first>[0-9]+)(?:-(?P<last>[0-9]+))?)?")
+_PLACES = ("first", "middle", "last")
+_SPEC = re.compile(
+    r"(?P<kind>[^@%#]+)(?:@(?P<path>[^%#]+))?(?:%(?P<place>[^#]+))?(?:#(?P<first>[0-9]+)(?:-(?P<last>[0-9]+))?)?"
+)
+
+#: Every kind by its name.
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (*broken_transport.KINDS, *broken_bodies.KINDS, *broken_pages.KINDS, *broken_records.KINDS)
+}
 
 
 class FaultError(Exception):
     """A `--fault` that means nothing; the text says what would."""
 
 
-async def _send(send: Send, status: int, kind: str, body: bytes, extra: Sequence[tuple[bytes, bytes]] = ()) -> None:
-    headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode()), *extra]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-async def _answer_of(app: ASGIApp, scope: Scope, receive: Receive) -> tuple[Message, bytes]:
-    """Return the healthy answer: its start message and its whole body, not compressed."""
-    start: Message = {}
-    body = bytearray()
-
-    async def keep(message: Message) -> None:
-        nonlocal start
-        if message["type"] == "http.response.start":
-            start = message
-        else:
-            body.extend(message.get("body", b""))
-
-    headers = [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]
-    await app({**scope, "headers": headers}, receive, keep)
-    return start, bytes(body)
-
-
-def _html() -> Action:
-    async def act(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        page = b"<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>Checking browser</body></html>"
-        await _send(send, 200, "text/html; charset=utf-8", page)
-
-    return act
-
-
-def _status(code: str) -> Action:
-    status = int(code)
-    if not 200 <= status <= 599:
-        raise ValueError(code)
-
-    async def act(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        body = {"error": f"Simulated {status}", "message": "This answer was asked for with --fault"}
-        await _send(send, status, "application/json", msgspec.json.encode(body))
-
-    return act
-
-
-def _retry_after(code: str, seconds: str) -> Action:
-    status, wait = int(code), str(float(seconds)).removesuffix(".0").encode()
-
-    async def act(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        body = msgspec.json.encode({"error": "Too Many Requests", "message": "Rate limit exceeded"})
-        await _send(send, status, "application/json", body, [(b"retry-after", wait)])
-
-    return act
-
-
-def _reset() -> Action:
-    async def act(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        start, body = await _answer_of(app, scope, receive)
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body) + 1).encode())]
-        await send({"type": "http.response.start", "status": start["status"], "headers": headers})
-        # Ending here without the promised rest makes the server drop the connection.
-        await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
-
-    return act
-
-
-def _empty() -> Action:
-    async def act(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        await _send(send, 200, "application/json", b"{}")
-
-    return act
-
-
-def _truncated() -> Action:
-    async def act(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        start, body = await _answer_of(app, scope, receive)
-        await _send(send, start["status"], "application/json", body[: len(body) // 2])
-
-    return act
-
-
-def _repeat_page() -> Action:
-    async def act(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        kept = urlencode([(name, value) for name, value in query if name not in _PAGING])
-        await app({**scope, "query_string": kept.encode()}, receive, send)
-
-    return act
-
-
-def _slow(seconds: str) -> Action:
-    wait = float(seconds)
-
-    async def act(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        await asyncio.sleep(wait)
-        await app(scope, receive, send)
-
-    return act
-
-
-#: Each kind: how it is written, and the function that makes its action from the parts after the colon.
-KINDS: dict[str, tuple[str, Callable[..., Action]]] = {
-    "html": ("html", _html),
-    "status": ("status:CODE", _status),
-    "retry-after": ("retry-after:CODE:SECONDS", _retry_after),
-    "reset": ("reset", _reset),
-    "empty": ("empty", _empty),
-    "truncated": ("truncated", _truncated),
-    "repeat-page": ("repeat-page", _repeat_page),
-    "slow": ("slow:SECONDS", _slow),
-}
-
-
 @dataclass(slots=True)
 class Fault:
-    """One `--fault`: an action for the `first`-th to `last`-th request whose path contains `path` (None: no end)."""
+    """One `--fault`: an action for the `first`-th to `last`-th request that matches (None: no end).
+
+    A request matches if its path contains `path` and, unless `place` is empty, its page stands there in its walk.
+    """
 
     action: Action
     path: str = ""
+    place: str = ""
     first: int = 1
     last: int | None = None
     seen: int = 0
 
-    def strikes(self, path: str) -> bool:
-        """Count a request with this path and say whether it is one of those to spoil."""
-        if self.path not in path:
+    def strikes(self, places: frozenset[str]) -> bool:
+        """Count a request with a matching path whose page stands at `places`; say whether to spoil it."""
+        if self.place and self.place not in places:
             return False
         self.seen += 1
         return self.first <= self.seen and (self.last is None or self.seen <= self.last)
 
 
 def parse(spec: str) -> Fault:
-    """Read KIND[:ARGUMENT...][@PATHPART][#N[-M]]. Raises FaultError with the kinds there are.
+    """Read KIND[:ARGUMENT...][@PATHPART][%first|%middle|%last][#N[-M]]. Raises FaultError with the kinds there are.
 
     A single #N means the N-th matching request only.
     """
     match = _SPEC.fullmatch(spec)
     name, *arguments = match["kind"].split(":") if match else [spec]
     if match is None or name not in KINDS:
-        known = ", ".join(written for written, _ in KINDS.values())
-        raise FaultError(f"unknown fault {spec!r}: the kinds are {known}, each with optional @PATHPART and #N or #N-M")
-    written, make = KINDS[name]
+        known = ", ".join(kind.written for kind in KINDS.values())
+        raise FaultError(
+            f"unknown fault {spec!r}: the kinds are {known}, "
+            "each with optional @PATHPART, %first, %middle or %last, and #N or #N-M"
+        )
+    kind = KINDS[name]
     try:
-        action = make(*arguments)
-    except (TypeError, ValueError) as error:
-        raise FaultError(f"fault {spec!r} must be written {written}") from error
+        _check_number(kind, arguments)
+        action = kind.make(*arguments)
+    except ValueError as error:
+        raise FaultError(f"fault {spec!r} must be written {kind.written}") from error
+    if match["place"] not in (None, *_PLACES):
+        raise FaultError(f"fault {spec!r}: a page is one of %first, %middle and %last")
     first = int(match["first"] or 1)
     last = int(match["last"]) if match["last"] else (first if match["first"] else None)
     if first < 1 or (last is not None and last < first):
         raise FaultError(f"fault {spec!r}: requests are counted from 1, and the last is not before the first")
-    return Fault(action, match["path"] or "", first, last)
+    return Fault(action, match["path"] or "", match["place"] or "", first, last)
+
+
+def _check_number(kind: Kind, arguments: Sequence[str]) -> None:
+    """Raise ValueError if a kind takes fewer or more arguments."""
+    try:
+        signature(kind.make).bind(*arguments)
+    except TypeError as error:
+        raise ValueError(arguments) from error
 
 
 class Faults:
@@ -187,10 +101,24 @@ class Faults:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, spoiled or not. A fault also counts matching requests that another fault spoils."""
-        path = scope.get("path", "")
-        if scope["type"] == "http" and path not in _UNTOUCHED:
-            striking = [fault for fault in self._faults if fault.strikes(path)]
-            if striking:
-                await striking[0].action(self._app, scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+        matching = [fault for fault in self._faults if fault.path in scope["path"]]
+        places = frozenset[str]()
+        if any(fault.place for fault in matching):
+            places = await self._places(scope, receive)
+        striking = [fault for fault in matching if fault.strikes(places)]
+        if striking:
+            await striking[0].action(self._app, scope, receive, send)
+        elif broken_pages.is_beyond(scope):
+            await broken_pages.beyond(self._app, scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _places(self, scope: Scope, receive: Receive) -> frozenset[str]:
+        """Say where in its walk a page stands: a walk of one page has it both first and last."""
+        if broken_pages.is_beyond(scope):
+            return frozenset({"last"})
+        places = {"first"} if is_first(scope) else set()
+        page = await page_of(self._app, scope, receive)
+        if page is not None and not page.has_more:
+            places.add("last")
+        return frozenset(places or ({"middle"} if page is not None else ()))

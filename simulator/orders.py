@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 from starlette.datastructures import QueryParams
 
-from simulator.answers import cursor, joined, limit_of, read_cursor, refuse, second_of, whole
+from simulator.answers import cursor, joined, limit_of, read_cursor, refuse, seconds_of, whole
 
 _MARKET_FILTERS = ("market_slug", "condition_id", "token_id")
 _MAX_OFFSET = 10_000
@@ -42,6 +42,25 @@ class Feed:
     ties: Sequence[int]
     refs: Sequence[int]
     render: Callable[[int], bytes]
+
+    def between(self, start: int | None, end: int | None) -> tuple[int, int]:
+        """Return the places [first, stop) of the records from second `start` to second `end`, both inclusive."""
+        first = 0 if start is None else bisect_left(self.times, start)
+        stop = len(self.times) if end is None else bisect_right(self.times, end)
+        return first, max(first, stop)
+
+    def key_of(self, place: int) -> str:
+        """Return the cursor that names the record at `place`.
+
+        It holds the record's position in the total order, not a count, so records added meanwhile move nothing.
+        """
+        return cursor({"second": self.times[place], "tie": str(self.ties[place])})
+
+    def place_of(self, key: str, after: bool = False) -> int:
+        """Return the place of the record that a cursor names, or with `after` the place just behind it."""
+        second, text = read_cursor(key, {"second": int, "tie": str})
+        tie, find = _tie_of(text), bisect_right if after else bisect_left
+        return find(self.ties, tie, bisect_left(self.times, second), bisect_right(self.times, second))
 
 
 class OrderStore(Protocol):
@@ -77,38 +96,36 @@ def answer(store: OrderStore, params: QueryParams) -> bytes:
     Without any filter it is the live feed of everybody; a filter that is given but empty is refused. `start_time` and
     `end_time` are Unix seconds and both inclusive. An offset works up to 10,000 and is answered with 401 beyond.
     """
-    scope = _scope(params)
+    scope = scope_of(params)
     limit = limit_of(params, default=100, most=1000)
-    start, end = second_of(params, "start_time"), second_of(params, "end_time")
-    if start is not None and end is not None and start >= end:
-        refuse("Invalid time range", "start_time must be less than end_time")
+    start, end = seconds_of(params)
     offset = _offset(params)
 
     feed = store.feed(scope)
-    first = 0 if start is None else bisect_left(feed.times, start)
-    stop = len(feed.times) if end is None else bisect_right(feed.times, end)
-    total = max(0, stop - first)
+    first, stop = feed.between(start, end)
+    total = stop - first
     key = params.get("pagination_key")
-    stop = stop - offset if key is None else min(stop, _place_of(feed, key))
+    stop = stop - offset if key is None else min(stop, feed.place_of(key))
     begin = max(first, stop - limit)
 
     pagination: dict[str, Any] = {"limit": limit, "offset": offset, "total": total, "has_more": begin > first}
     if begin > first:
-        pagination["pagination_key"] = cursor({"second": feed.times[begin], "tie": str(feed.ties[begin])})
+        pagination["pagination_key"] = feed.key_of(begin)
     orders = joined([feed.render(feed.refs[place]) for place in range(stop - 1, begin - 1, -1)])
     return b'{"orders":' + orders + b',"pagination":' + msgspec.json.encode(pagination) + b"}"
 
 
-def _scope(params: QueryParams) -> Scope:
+def scope_of(params: QueryParams, wallet: str = "user") -> Scope:
+    """Return what a request asks for, or refuse it; `wallet` is the name of the parameter that holds one."""
     given = [name for name in _MARKET_FILTERS if name in params]
     if len(given) > 1:
         refuse("Invalid filter combination", "Only one of market_slug, token_id, or condition_id can be provided")
-    if any(not params[name] for name in ("user", *_MARKET_FILTERS) if name in params):
+    if any(not params[name] for name in (wallet, *_MARKET_FILTERS) if name in params):
         refuse(
             "Missing required filter parameter",
-            "At least one of market_slug, condition_id, user, or token_id must be provided",
+            f"At least one of market_slug, condition_id, {wallet}, or token_id must be provided",
         )
-    user, condition = params.get("user"), params.get("condition_id")
+    user, condition = params.get(wallet), params.get("condition_id")
     return Scope(
         user=user.lower() if user else None,
         market_slug=params.get("market_slug"),
@@ -129,17 +146,6 @@ def _offset(params: QueryParams) -> int:
             docs="https://docs.domeapi.io/pagination",
         )
     return offset
-
-
-def _place_of(feed: Feed, key: str) -> int:
-    """Return the place of the record that the cursor names; the next page ends just before it.
-
-    The cursor holds the record's position in the total order, not a count, so records added meanwhile move nothing.
-    """
-    second, text = read_cursor(key, {"second": int, "tie": str})
-    tie = _tie_of(text)
-    first, stop = bisect_left(feed.times, second), bisect_right(feed.times, second)
-    return bisect_left(feed.ties, tie, first, stop)
 
 
 def _tie_of(text: str) -> int:

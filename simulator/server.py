@@ -7,6 +7,7 @@ import contextlib
 import signal
 import socket
 import sys
+import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from functools import cached_property
 import msgspec
 import uvicorn
 from starlette.applications import Starlette
+from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
@@ -24,12 +26,17 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from simulator import orders
+from simulator.activity import Activity
 from simulator.answers import ApiError
 from simulator.dome import DomeCatalogue
 from simulator.faults import Fault, Faults
 from simulator.gamma import GammaCatalogue
+from simulator.late import LateOrders
+from simulator.predexon import Trades
+from simulator.rate import Arrivals, RateLimit
+from simulator.wire import RAW, Protocol, Wire
 
-_UNCOUNTED = ("/healthz", "/stats")
+_UNCOUNTED = ("/healthz", "/stats", "/reveal")
 
 
 @dataclass
@@ -40,10 +47,16 @@ class Upstream:
     make_dome: Callable[[], DomeCatalogue]
     make_gamma: Callable[[], GammaCatalogue]
     market_count: int
+    is_synthetic: bool
     api_key: str | None = None
     latency: float = 0.0
+    late: float = 0.0
+    clock_skew: float = 0.0
+    rate_limit: int | None = None
+    is_compressing: bool = True
     faults: Sequence[Fault] = ()
-    requests: Counter[tuple[str, int]] = field(default_factory=Counter)
+    requests: Counter[tuple[str, str]] = field(default_factory=Counter)
+    arrivals: Arrivals = field(default_factory=Arrivals)
 
     @cached_property
     def dome(self) -> DomeCatalogue:
@@ -57,12 +70,22 @@ class Upstream:
 
 
 def application(upstream: Upstream) -> ASGIApp:
-    """Return the ASGI application: every endpoint at the root and below /v1."""
+    """Return the ASGI application: Dome and Gamma at the root and below /v1, Predexon below its own /v1 and /v2."""
+    visible = LateOrders(upstream.orders, upstream.late)
+    trades = Trades(visible, has_pending=upstream.is_synthetic)
+    activity = Activity(upstream.orders, upstream.is_synthetic)
 
     def dome(answer: Callable[[Request], bytes]) -> Callable[[Request], Response]:
         def handle(request: Request) -> Response:
-            _check_key(request, upstream.api_key)
+            _check_key(request, upstream.api_key, ("authorization", "x-api-key"))
             return _json(answer(request))
+
+        return handle
+
+    def predexon(answer: Callable[[QueryParams], bytes]) -> Callable[[Request], Response]:
+        def handle(request: Request) -> Response:
+            _check_key(request, upstream.api_key, ("x-api-key",))
+            return _json(answer(request.query_params))
 
         return handle
 
@@ -70,7 +93,8 @@ def application(upstream: Upstream) -> ASGIApp:
         return lambda request: _json(answer(request))
 
     handlers: dict[str, Callable[[Request], Response]] = {
-        "/polymarket/orders": dome(lambda r: orders.answer(upstream.orders, r.query_params)),
+        "/polymarket/orders": dome(lambda r: orders.answer(visible, r.query_params)),
+        "/polymarket/activity": dome(lambda r: activity.answer(r.query_params)),
         "/polymarket/markets": dome(lambda r: upstream.dome.markets(r.query_params)),
         "/polymarket/events": dome(lambda r: upstream.dome.events(r.query_params)),
         "/markets": gamma(lambda r: upstream.gamma.markets(r.query_params)),
@@ -82,15 +106,29 @@ def application(upstream: Upstream) -> ASGIApp:
         "/events/slug/{slug}": gamma(lambda r: upstream.gamma.event(lambda e: e.slug == r.path_params["slug"])),
         "/events/{id}": gamma(lambda r: upstream.gamma.event(lambda e: e.id == r.path_params["id"])),
     }
-    routes = [Route("/healthz", _on_loop(lambda _: _json(b'{"ok":true}'))), Route("/stats", _on_loop(_stats(upstream)))]
+    routes = [
+        Route("/healthz", _on_loop(lambda _: _json(b'{"ok":true}'))),
+        Route("/stats", _on_loop(_stats(upstream))),
+        Route(
+            "/reveal", _on_loop(lambda _: _json(msgspec.json.encode({"revealed": visible.reveal()}))), methods=["POST"]
+        ),
+    ]
     for prefix in ("", "/v1"):
         routes += [Route(prefix + path, _on_loop(handle)) for path, handle in handlers.items()]
+    for prefix, answer in (("/v1", trades.v1), ("/v2", trades.v2)):
+        routes.append(Route(prefix + "/polymarket/trades", _on_loop(predexon(answer))))
     handled = {ApiError: _refused, HTTPException: _not_found, Exception: _broken}
     inner = Starlette(routes=routes, exception_handlers=handled)
     inner.router.redirect_slashes = False
-    # Level 1: hashes do not compress any better at higher levels, they only take longer.
-    compressed = GZipMiddleware(inner, minimum_size=2_000, compresslevel=1)
-    return _Counted(Faults(compressed, upstream.faults), upstream)
+    served: ASGIApp = inner
+    if upstream.is_compressing:
+        # Level 1: hashes do not compress any better at higher levels, they only take longer.
+        served = GZipMiddleware(served, minimum_size=2_000, compresslevel=1)
+    if upstream.faults:
+        served = Faults(served, upstream.faults)
+    if upstream.rate_limit is not None:
+        served = RateLimit(served, upstream.rate_limit)
+    return Wire(_Counted(served, inner, upstream), lambda: time.time() + upstream.clock_skew)
 
 
 def _on_loop(handle: Callable[[Request], Response]) -> Callable[[Request], object]:
@@ -106,11 +144,12 @@ def _json(body: bytes, status: int = 200) -> Response:
     return Response(body, status_code=status, media_type="application/json")
 
 
-def _check_key(request: Request, key: str | None) -> None:
+def _check_key(request: Request, key: str | None, headers: Sequence[str]) -> None:
+    """Refuse a request without `key` in one of `headers`; in `authorization` it is a bearer token."""
     if key is None:
         return
-    given = (request.headers.get("authorization"), request.headers.get("x-api-key"))
-    if given[0] != f"Bearer {key}" and given[1] != key:
+    wanted = {name: f"Bearer {key}" if name == "authorization" else key for name in headers}
+    if not any(request.headers.get(name) == value for name, value in wanted.items()):
         raise ApiError(401, {"error": "Unauthorized", "message": "Invalid or missing API key"})
 
 
@@ -135,34 +174,40 @@ def _stats(upstream: Upstream) -> Callable[[Request], Response]:
     def handle(_: Request) -> Response:
         paths: dict[str, dict[str, int]] = {}
         for (path, status), count in sorted(upstream.requests.items()):
-            paths.setdefault(path, {})[str(status)] = count
-        body = {"total": sum(upstream.requests.values()), "requests": paths}
+            paths.setdefault(path, {})[status] = count
+        body = {"total": sum(upstream.requests.values()), "requests": paths, **upstream.arrivals.figures()}
         return _json(msgspec.json.encode(body))
 
     return handle
 
 
 class _Counted:
-    """Counts what the client saw, faults included, and adds the configured latency."""
+    """Counts what the client saw, faults included, and adds the configured latency.
 
-    def __init__(self, app: ASGIApp, upstream: Upstream) -> None:
+    What is asked of the simulator itself goes past all that, straight to `inner`.
+    """
+
+    def __init__(self, app: ASGIApp, inner: ASGIApp, upstream: Upstream) -> None:
         self._app = app
+        self._inner = inner
         self._upstream = upstream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
         if scope["type"] != "http" or path in _UNCOUNTED:
-            await self._app(scope, receive, send)
+            await self._inner(scope, receive, send)
             return
 
         async def counting(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                self._upstream.requests[path, message["status"]] += 1
+            if message["type"] in ("http.response.start", RAW):
+                # A connection that was closed without an answer has none.
+                self._upstream.requests[path, str(message["status"] or "none")] += 1
             await send(message)
 
-        if self._upstream.latency:
-            await asyncio.sleep(self._upstream.latency)
-        await self._app(scope, receive, counting)
+        with self._upstream.arrivals.under_way():
+            if self._upstream.latency:
+                await asyncio.sleep(self._upstream.latency)
+            await self._app(scope, receive, counting)
 
 
 class _Server(uvicorn.Server):
@@ -200,7 +245,13 @@ def listen(host: str, port: int) -> socket.socket:
 def serve(upstream: Upstream, bound: socket.socket, announce: Callable[[], None]) -> None:
     """Serve on `bound` until SIGTERM or SIGINT; `announce` is called once connections are accepted."""
     config = uvicorn.Config(
-        application(upstream), log_level="critical", access_log=False, lifespan="off", timeout_graceful_shutdown=1
+        application(upstream),
+        http=Protocol,
+        log_level="critical",
+        access_log=False,
+        lifespan="off",
+        date_header=False,  # the date is the simulator's own
+        timeout_graceful_shutdown=1,
     )
     server = _Server(config)
     server.announce = announce

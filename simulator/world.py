@@ -17,6 +17,7 @@ from simulator.digest import Digest
 from simulator.malformed import spoil
 from simulator.markets import DAY, Catalogue, Market
 from simulator.orders import Feed, Scope, narrowed
+from simulator.rendered import Rendered
 
 #: A real block and its time (Unix seconds): the anchor from which block numbers are counted.
 _BLOCK, _BLOCK_AT = 82_173_330, 1_769_466_633
@@ -77,6 +78,7 @@ class World:
         self._columns: dict[int, Columns] = {}
         self._narrowed = lru_cache(maxsize=64)(self._narrow)
         self._wallet_feed = lru_cache(maxsize=64)(self._make_wallet_feed)
+        self._rendered: Rendered | None = None
         self._fragments: list[tuple[str, str] | None] = [None] * (2 * len(self.catalogue.markets))
 
     @property
@@ -100,6 +102,17 @@ class World:
         wallet, place = ref >> 32, ref & 0xFFFFFFFF
         if place & _MALFORMED:
             return self._render_malformed(wallet, place ^ _MALFORMED)
+        if self._rendered is not None:
+            return self._rendered.text(wallet, place)
+        return self._render_sound(wallet, place)
+
+    def prerender(self) -> None:
+        """Render every well-formed fill now, so that serving it later costs next to nothing."""
+        self._rendered = Rendered(
+            (self._render_sound(wallet, place) for place in range(size)) for wallet, size in enumerate(self._sizes)
+        )
+
+    def _render_sound(self, wallet: int, place: int) -> bytes:
         tx = self.columns(wallet).tx[place]
         name = ("meeting", tx) if tx & _MEETING else ("tx", wallet, tx)
         return self._render(wallet, place, self._digest.hash32(*name))

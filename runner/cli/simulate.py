@@ -14,7 +14,7 @@ def register(app: typer.Typer) -> None:
     """Adds the command."""
     app.command(
         epilog="Examples: polytrades simulate --port 8800 --wallets 20 --write-wallets wallets.csv · "
-        "polytrades simulate --port 8800 --replay orders.ndjson"
+        "polytrades simulate --port 8800 --replay orders.ndjson · polytrades simulate --fault status:503@orders%middle"
     )(simulate)
 
 
@@ -29,6 +29,12 @@ def simulate(
     ] = None,
     malformed: Annotated[
         float, typer.Option("--malformed", min=0, max=1, help="Share of additional records that break a rule.")
+    ] = 0.0,
+    prerender: Annotated[
+        bool, typer.Option("--prerender", help="Render every fill before serving: a slow start and cheap pages.")
+    ] = False,
+    late: Annotated[
+        float, typer.Option("--late", min=0, max=1, help="Share of the fills that is hidden until POST /reveal.")
     ] = 0.0,
     replay: Annotated[
         list[Path] | None,
@@ -55,21 +61,37 @@ def simulate(
         str | None, typer.Option("--api-key", metavar="KEY", help="Refuse order requests without this (made-up) key.")
     ] = None,
     latency_ms: Annotated[float, typer.Option("--latency-ms", min=0, help="Delay of every answer.")] = 0,
+    clock_skew: Annotated[
+        float, typer.Option("--clock-skew", metavar="SECONDS", help="How far the Date header runs ahead.")
+    ] = 0,
+    rate_limit: Annotated[
+        int | None, typer.Option("--rate-limit", min=1, help="Answer 429 to more requests in any second.")
+    ] = None,
+    no_compression: Annotated[
+        bool, typer.Option("--no-compression", help="Compress no answer, whoever accepts it.")
+    ] = False,
     fault: Annotated[
         list[str] | None,
-        typer.Option("--fault", metavar="SPEC", help="KIND\\[@PATHPART][#N[-M]], such as html@orders#2 or status:503."),
+        typer.Option(
+            "--fault",
+            metavar="SPEC",
+            help="KIND\\[@PATHPART][%PAGE][#N[-M]], such as html@orders#2 or drop@orders%last.",
+        ),
     ] = None,
+    list_faults: Annotated[bool, typer.Option("--list-faults", help="Print the kinds of faults and end.")] = False,
     json: Json = False,
 ) -> None:
     """Serve the upstreams' shapes locally: a made-up world from a seed, or recorded files. Ends with Ctrl-C."""
     arguments = ["--port", str(port), "--seed", str(seed), "--wallets", str(wallets), "--fills", str(fills)]
     arguments += ["--days", str(days), "--malformed", str(malformed), "--latency-ms", str(latency_ms)]
+    arguments += ["--late", str(late), "--clock-skew", str(clock_skew)]
     single = {
         "--until": until,
         "--write-wallets": write_wallets,
         "--write-fills": write_fills,
         "--write-malformed": write_malformed,
         "--api-key": api_key,
+        "--rate-limit": rate_limit,
     }
     for name, value in single.items():
         arguments += [name, str(value)] if value is not None else []
@@ -77,8 +99,14 @@ def simulate(
     for name, values in several.items():
         for value in values or ():
             arguments += [name, str(value)]
-    arguments += ["--write-only"] if write_only else []
-    arguments += ["--json"] if json else []
+    switches = {
+        "--write-only": write_only,
+        "--prerender": prerender,
+        "--no-compression": no_compression,
+        "--list-faults": list_faults,
+        "--json": json,
+    }
+    arguments += [name for name, is_on in switches.items() if is_on]
     # A process of its own, in the place of this one: signals reach it, and the two share no code.
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "simulator", *arguments])  # noqa: S606

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 import signal
 import socket
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runner.cli.simulate import simulate as polytrades_simulate
+from runner_tests.support import Running, stop
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from runner_tests.support import Running
 
 ROOT = Path(__file__).parents[2]
 UNTIL = ("--until", "2026-01-31T00:00:00Z")
@@ -117,6 +122,10 @@ def test_a_port_in_use_is_one_line_and_exit_2(world: Running, simulate: Callable
         (("--port", "0", "--fills", "-1"), "must not be negative"),
         (("--port", "0", "--wallets", "0"), "must be 1 or more"),
         (("--port", "0", "--malformed", "2"), "between 0 and 1"),
+        (("--port", "0", "--late", "-0.1"), "between 0 and 1"),
+        (("--port", "0", "--rate-limit", "0"), "must be 1 or more"),
+        (("--port", "0", "--clock-skew", "1e9"), "at most ten years"),
+        (("--port", "0", "--clock-skew", "nan"), "at most ten years"),
         (("--port", "0", "--until", "tomorrow"), "no instant like"),
         (("--port", "0", "--until", "9999-12-31"), "between 2010 and 2100"),
         (("--port", "0", "--days", "100000"), "between 1 and 3650"),
@@ -136,3 +145,25 @@ def test_the_simulator_knows_nothing_of_the_runner() -> None:
     for file in (ROOT / "simulator").glob("*.py"):
         text = file.read_text()
         assert "import runner" not in text and "from runner" not in text
+
+
+def test_polytrades_simulate_has_the_same_options_and_passes_them_on(simulate: Callable[..., Any]) -> None:
+    ours = set(re.findall(r"--[a-z-]+(?=[ \]])", simulate("--help").stdout.split("\n\n")[0])) - {"--host"}
+    theirs = {f"--{name.replace('_', '-')}" for name in inspect.signature(polytrades_simulate).parameters}
+    assert theirs == ours
+    code = "import sys; from runner.cli.app import main; sys.argv = ['polytrades', *sys.argv[1:]]; main()"
+    command = [sys.executable, "-c", code, "simulate", "--list-faults", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert json.loads(done.stdout) == json.loads(simulate("--list-faults", "--json").stdout)
+    asked = ["--late", "1", "--clock-skew", "-86400", "--no-compression", "--prerender", "--fault", "status:503@events"]
+    serving = [*command[:4], "--port", "0", *asked, "--json"]
+    process = subprocess.Popen(serving, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    running = Running(process, json.loads(process.stdout.readline()))
+    try:
+        answer = running.get("/polymarket/orders")
+        assert answer.json["orders"] == [] and running.get("/events").status == 503
+        assert parsedate_to_datetime(answer.headers["date"]) < datetime.now(UTC) - timedelta(hours=23)
+        assert "content-encoding" not in running.get("/markets", **{"accept-encoding": "gzip"}).headers
+    finally:
+        stop(running)

@@ -65,14 +65,70 @@ def test_a_fault_without_a_path_spares_health_and_stats(start: Callable[..., Run
     assert running.get("/healthz").status == running.get("/stats").status == 200
 
 
+def test_a_page_selector_limits_a_fault_to_its_place_in_a_walk(start: Callable[..., Running]) -> None:
+    statuses = {"first": 501, "middle": 502, "last": 503}
+    running = start(
+        "--fills", 35, *(p for place, code in statuses.items() for p in ("--fault", f"status:{code}%{place}"))
+    )
+    healthy = start("--fills", 35)
+
+    def walked(path: str, name: str, limit: int) -> list[int]:
+        found, params = [], {"limit": limit}
+        while params:
+            found.append(running.get(path, params).status)
+            page = healthy.get(path, params).json
+            key = page.get("next_cursor") or page.get("pagination", {}).get("pagination_key")
+            params = {"limit": limit, name: key} if key else {}
+        return found
+
+    assert walked(ORDERS, "pagination_key", 10) == [501, 502, 502, 503]
+    assert walked("/v2/polymarket/trades", "pagination_key", 12) == [501, 502, 503]
+    keyset = walked("/markets/keyset", "after_cursor", 3)
+    assert keyset == [501, *[502] * (len(keyset) - 2), 503] and len(keyset) > 2
+    offsets = [running.get(ORDERS, {"limit": 10, "offset": offset}).status for offset in (0, 10, 20, 30)]
+    assert offsets == [501, 502, 502, 503]
+    bare = [running.get("/markets", {"limit": 3, "offset": offset}).status for offset in (0, 3, 10_000)]
+    assert bare == [501, 502, 503]
+    assert running.get("/markets/1").status == 501, "what is no list has a first page only"
+    assert running.get(ORDERS, {"pagination_key": "no cursor"}).status == 400, "what is refused stands nowhere"
+
+
+def test_a_walk_of_one_page_has_it_first_and_last(start: Callable[..., Running]) -> None:
+    running = start(
+        "--fills", 5, "--fault", "status:503%last#1", "--fault", "status:502%middle", "--fault", "html%first#2"
+    )
+    assert running.get(ORDERS).status == 503
+    assert running.get(ORDERS).body.startswith(b"<!DOCTYPE html>")
+    assert len(running.get(ORDERS).json["orders"]) == 5
+
+
+def test_a_page_selector_counts_its_own_pages_only(start: Callable[..., Running]) -> None:
+    running = start("--fills", 35, "--fault", "status:503@/orders%middle#2")
+    assert [running.get(ORDERS, {"limit": 10, "offset": o}).status for o in (0, 10, 30, 0, 20, 10)] == [
+        200, 200, 200, 200, 503, 200,
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
-        ("explode", "the kinds are html, status:CODE"),
+        ("explode", "the kinds are status:CODE, retry-after:CODE:SECONDS"),
         ("status", "must be written status:CODE"),
         ("status:abc", "must be written status:CODE"),
         ("slow:soon", "must be written slow:SECONDS"),
         ("html:1", "must be written html"),
+        ("redirect:200:elsewhere", "must be written redirect:CODE:HOST[:PORT]"),
+        ("redirect:302", "must be written redirect:CODE:HOST[:PORT]"),
+        ("status:99", "must be written status:CODE"),
+        ("drip:-1", "must be written drip:SECONDS"),
+        ("big-body:0", "must be written big-body:MB"),
+        ("shift:up", "must be written shift:skip|repeat"),
+        ("cap:0", "must be written cap:N"),
+        ("deep:0", "must be written deep:LEVELS"),
+        ("drift:missing", "must be written drift:add"),
+        ("drift:add:price", "must be written drift:add"),
+        ("drift:turn:price", "must be written drift:add"),
+        ("html%second", "one of %first, %middle and %last"),
         ("html#0", "counted from 1"),
         ("html#3-2", "counted from 1"),
         ("", "the kinds are"),
