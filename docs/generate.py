@@ -93,6 +93,11 @@ def cli_page() -> str:
     ]
     for name in names:
         parts += [f"## polytrades {name}\n", help_of(name)]
+    for group in app.registered_groups:
+        name = group.name or ""
+        parts += [f"## polytrades {name}\n", help_of(name)]
+        for command in group.typer_instance.registered_commands if group.typer_instance else ():
+            parts += [f"### polytrades {name} {command.name}\n", help_of(name, command.name or "")]
     return "\n".join(parts)
 
 

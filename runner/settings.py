@@ -43,11 +43,10 @@ class Settings(BaseSettings):
     dome_base_url: str = Field(
         "https://api.domeapi.io/v1", description="Where the order API answers: the address before its path."
     )
-    orders_path: str | None = Field(
-        None,
-        pattern=r"^/[\w/.-]*$",
-        description="The path of its list of fills; by default the dialect's, such as /polymarket/orders.",
-        examples=["/polymarket/orders"],
+    orders_path: str = Field(
+        "",
+        pattern=r"^(/[\w/.-]*)?$",
+        description="The path of its list of fills; empty: the dialect's, such as /polymarket/orders.",
     )
     dome_api_key: SecretStr | None = Field(
         None, description="Its API key; sent when set. Environment only.", examples=["…"]

@@ -15,6 +15,7 @@ from runner.cli import output
 from runner.cli.app import app
 from runner.engine.record import Summary
 from runner.errors import (
+    BudgetSpent,
     ExitCode,
     Failed,
     HeldBack,
@@ -24,10 +25,12 @@ from runner.errors import (
     UpstreamError,
     UsageError,
 )
+from runner.failpoints import Injected
 from runner.windows import utc_now
 from runner_tests.support import ROOT, Home
 
-COMMANDS = ["sync", "import", "status", "cost", "adopt", "lease", "doctor", "demo", "simulate"]
+COMMANDS = ["sync", "backfill", "import", "status", "gaps", "checkpoints", "cost", "adopt", "lease", "doctor", "demo"]
+COMMANDS += ["simulate", "rejected list", "rejected replay"]
 HEAVY = {"dbt", "google", "pyarrow", "duckdb", "aiohttp", "pydantic_settings", "structlog", "yaml", "msgspec"}
 
 # What stands there before: an installed .pth file makes the namespace `google` at the start of every Python.
@@ -54,8 +57,18 @@ def helped() -> dict[str, tuple[int, str, set[str]]]:
     return {command: run(*command.split(), "--help") for command in ["", *COMMANDS]}
 
 
+def command_named(name: str) -> Any:
+    """The command of a name such as `sync` or `rejected list`."""
+    found = typer.main.get_command(app)
+    for part in name.split():
+        found = found.commands[part]  # type: ignore[attr-defined]
+    return found
+
+
 def test_the_commands_are_those_of_the_table() -> None:
-    assert list(typer.main.get_command(app).commands) == COMMANDS  # type: ignore[attr-defined]
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    parts = [[f"{name} {part}" for part in getattr(command, "commands", ())] for name, command in commands.items()]
+    assert [name for name, inside in zip(commands, parts, strict=True) for name in inside or [name]] == COMMANDS
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
@@ -77,7 +90,7 @@ def test_the_version_loads_nothing_heavy_either() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_has_help_for_all_it_takes_an_example_and_json(command: str) -> None:
-    found = typer.main.get_command(app).commands[command]  # type: ignore[attr-defined]
+    found = command_named(command)
     assert found.help
     assert re.search(rf"Examples?: .*polytrades {command}\b", found.epilog)
     assert "--json" in {option for parameter in found.params for option in parameter.opts}
@@ -87,7 +100,7 @@ def test_a_command_has_help_for_all_it_takes_an_example_and_json(command: str) -
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_example_shows_only_options_that_there_are(command: str) -> None:
-    found = typer.main.get_command(app).commands[command]  # type: ignore[attr-defined]
+    found = command_named(command)
     options = {option for parameter in found.params for option in parameter.opts}
     assert set(re.findall(r"--[a-z-]+", found.epilog)) <= options
 
@@ -105,6 +118,8 @@ def test_each_error_has_the_exit_code_of_the_table() -> None:
         KeyRefused: 2,
         UpstreamError: 1,
         Unavailable: 1,
+        BudgetSpent: 1,
+        Injected: 1,
         HeldBack: 3,
         Failed: 1,
     }

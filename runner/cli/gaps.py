@@ -11,9 +11,7 @@ _SHOWN = 10
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command(
-        epilog="Examples: polytrades gaps · polytrades gaps --quiet-days 7 --json · polytrades backfill --gaps"
-    )(gaps)
+    app.command(epilog="Examples: polytrades gaps · polytrades gaps --quiet-days 7 --json")(gaps)
 
 
 def gaps(
