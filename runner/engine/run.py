@@ -198,8 +198,8 @@ async def _fetch_and_enrich(
             f"{wallet}: {message}",
         )
     display.progress("Markets and events", 0, 0, "")
-    summary.enriched = await enrich(settings, warehouse, spool_dir(settings), summary.run_id, intake.conditions)
-    found = f"{summary.enriched.markets:,} markets, {summary.enriched.events:,} events"
+    summary.enriched = await enrich(settings, warehouse, spool_dir(settings), summary.run_id)
+    found = f"{summary.enriched.markets.landed:,} markets, {summary.enriched.events.landed:,} events"
     display.progress("Markets and events", 1, 1, found)
     for problem in summary.enriched.problems:
         summary.worsen(ExitCode.PARTLY_DONE, f"{problem} The next run asks for them again.")

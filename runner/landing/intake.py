@@ -32,7 +32,6 @@ class Intake:
 
     def __init__(self, warehouse: Warehouse, source: str, spool: Path, run_id: str, batch_rows: int) -> None:
         self.counts = Counts()
-        self.conditions: set[str] = set()
         self._warehouse = warehouse
         self._source = source
         self._spool = spool
@@ -55,8 +54,6 @@ class Intake:
             except BrokenRule as rule:
                 self.reject(raw, rule, origin)
                 continue
-            if row.condition_id:
-                self.conditions.add(row.condition_id)
             self._builder.add(row, raw + b"\0" + row.wallet_address.encode())
         if len(self._builder) + len(self._rejections) >= self._batch_rows:
             self.flush()

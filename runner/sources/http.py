@@ -66,6 +66,8 @@ class Http:
         self._attempts = attempts
         self._session: aiohttp.ClientSession | None = None
         self._answered: set[str] = set()
+        self.requests = 0
+        """How many times `get` was called."""
 
     async def __aenter__(self) -> Self:
         stamina.instrumentation.set_on_retry_hooks([_tell_retry])
@@ -92,6 +94,7 @@ class Http:
             UsageError: there is no such path below the base URL.
         """
         query = list(params)
+        self.requests += 1
         retrying = stamina.retry_context(
             on=_wait_or_retry, attempts=self._attempts, timeout=None, wait_initial=0.2, wait_max=10.0
         )

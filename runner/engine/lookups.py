@@ -1,0 +1,130 @@
+"""Many look-ups by name at a time: upstreams in turn, a limit on requests, and what comes is handed on at once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from runner.errors import PolytradesError, Unavailable, UsageError
+
+_GIVE_UP_AFTER = 3
+"""Requests in a row that get no answer: then the upstream is the trouble, not the request."""
+
+Keep = Callable[[str, dict[str, bytes]], Awaitable[None]]
+"""Takes what a source had: name → record as received."""
+
+
+@dataclass
+class Upstream:
+    """One upstream's look-up of one kind. It is asked no more once nobody answers there.
+
+    `look_up` takes at most `names_per_request` names and sends at most `requests` requests for them.
+    """
+
+    source: str
+    look_up: Callable[[Sequence[str]], Awaitable[dict[str, bytes]]]
+    names_per_request: int
+    requests: int
+    problem: str | None = None
+    is_given_up: bool = False
+    _unanswered: int = field(default=0, init=False)
+
+    async def ask(self, names: Sequence[str]) -> dict[str, bytes] | None:
+        """What it has of `names`; None if that could not be learned. The first reason becomes `problem`."""
+        try:
+            found = await self.look_up(names)
+        except PolytradesError as error:
+            self.problem = self.problem or str(error)
+            self._unanswered = self._unanswered + 1 if isinstance(error, Unavailable) else 0
+            if isinstance(error, UsageError) or self._unanswered >= _GIVE_UP_AFTER:
+                self.is_given_up = True
+            return None
+        self._unanswered = 0
+        return {name: found[name] for name in names if name in found}
+
+
+@dataclass
+class Tally:
+    """What became of the names of one kind: asked + left of all; landed + unknown + failed of those asked."""
+
+    asked: int = 0
+    landed: int = 0
+    unknown: int = 0
+    failed: int = 0
+    left: int = 0
+    names_asked: list[str] = field(default_factory=list)
+    problem: str | None = None
+
+
+async def look_up(
+    names: Sequence[str],
+    upstreams: Sequence[Upstream],
+    keep: Keep,
+    *,
+    in_flight: int,
+    sent: Callable[[], int],
+    limit: int,
+) -> Tally:
+    """Asks for all names in their order, the next upstream for what the one before does not have.
+
+    A bad answer costs its own request. Names are left out once the next request could be more than `limit`, of which
+    `sent()` have been sent, and count as failed once no upstream answers. Memory: each of `in_flight` workers holds the
+    answers of one portion until they are kept.
+    """
+    tally = Tally()
+    size = max(upstream.names_per_request for upstream in upstreams)
+    portions = _portions(names, size)
+    most = sum(-(-size // upstream.names_per_request) * upstream.requests for upstream in upstreams)
+    working = 0
+
+    async def work() -> None:
+        nonlocal working
+        # What others are about to send counts as sent: the limit is never passed.
+        while sent() + most * (working + 1) <= limit and not all(upstream.is_given_up for upstream in upstreams):
+            portion = next(portions, None)
+            if portion is None:
+                return
+            working += 1
+            await _asked(portion, upstreams, keep, tally)
+            working -= 1
+
+    workers = [asyncio.create_task(work()) for _ in range(min(in_flight, -(-len(names) // size)))]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+    rest = sum(len(portion) for portion in portions)
+    if all(upstream.is_given_up for upstream in upstreams):
+        tally.asked += rest
+        tally.failed += rest
+    else:
+        tally.left = rest
+    tally.problem = next((upstream.problem for upstream in upstreams if upstream.problem), None)
+    return tally
+
+
+async def _asked(portion: Sequence[str], upstreams: Sequence[Upstream], keep: Keep, tally: Tally) -> None:
+    missing = list(portion)
+    is_known = True  # that nobody has what is missing
+    for upstream in upstreams:
+        not_found: list[str] = []
+        for names in _portions(missing, upstream.names_per_request):
+            found = None if upstream.is_given_up else await upstream.ask(names)
+            if found is None:
+                is_known = False
+            elif found:
+                tally.landed += len(found)
+                await keep(upstream.source, found)
+            not_found += [name for name in names if not found or name not in found]
+        missing = not_found
+    tally.asked += len(portion)
+    tally.names_asked += portion
+    if is_known:
+        tally.unknown += len(missing)
+    else:
+        tally.failed += len(missing)
+
+
+def _portions(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (names[start : start + size] for start in range(0, len(names), size))
