@@ -110,11 +110,19 @@ def test_where_nobody_answers_the_asking_stops_and_is_said_once(home: Home) -> N
     gamma.spoiled = lambda _: answer({"error": "down"}, 503)
     with server(gamma, whole=True) as (url, _):
         result = night(with_fills_of(home, conditions(2000)), url, requests_in_flight=2)
-    to_gamma = [path for path, _ in gamma.asked if path == "/markets/keyset"]
-    assert 3 <= len(to_gamma) <= 4
+    assert Counter(path for path, _ in gamma.asked) == {"/markets/keyset": 1, "/polymarket/markets": 40}
     assert (result.markets.asked, result.markets.failed, result.markets.landed) == (2000, 2000, 0)
     (problem,) = result.problems
     assert "2000 of 2000 markets could not be fetched" in problem and "down" in problem
+
+    # It has answered, and then no more: three in a row are enough, and no neighbour of theirs.
+    gamma.asked.clear()
+    gamma.spoiled = lambda _: answer({"error": "down"}, 503) if len(gamma.asked) > 20 else None
+    with server(gamma, whole=True) as (url, _):
+        result = night(home, url, requests_in_flight=1)
+    assert [path for path, _ in gamma.asked[20:] if path == "/markets/keyset"] == ["/markets/keyset"] * 3
+    assert result.markets.landed > 0
+    assert len(result.problems) == 1
 
     nobody = night(home, "http://127.0.0.1:9", requests_in_flight=2)
     assert nobody.markets.failed == 2000

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from runner.errors import PolytradesError, Unavailable, UsageError
 
 _GIVE_UP_AFTER = 3
-"""Requests in a row that get no answer: then the upstream is the trouble, not the request."""
+"""Requests in a row without an answer: then the upstream is the trouble, not the request. One, if it never answered."""
 
 Keep = Callable[[str, dict[str, bytes]], Awaitable[None]]
 """Takes what a source had: name → record as received."""
@@ -26,6 +26,7 @@ class Upstream:
     requests: int
     problem: str | None = None
     is_given_up: bool = False
+    _has_answered: bool = field(default=False, init=False)
     _unanswered: int = field(default=0, init=False)
 
     async def ask(self, names: Sequence[str]) -> dict[str, bytes] | None:
@@ -34,12 +35,19 @@ class Upstream:
             found = await self.look_up(names)
         except PolytradesError as error:
             self.problem = self.problem or str(error)
-            self._unanswered = self._unanswered + 1 if isinstance(error, Unavailable) else 0
-            if isinstance(error, UsageError) or self._unanswered >= _GIVE_UP_AFTER:
+            if isinstance(error, Unavailable):
+                self._unanswered += 1
+            else:
+                self._answered()
+            if isinstance(error, UsageError) or self._unanswered >= (_GIVE_UP_AFTER if self._has_answered else 1):
                 self.is_given_up = True
             return None
-        self._unanswered = 0
+        self._answered()
         return {name: found[name] for name in names if name in found}
+
+    def _answered(self) -> None:
+        self._has_answered = True
+        self._unanswered = 0
 
 
 @dataclass
@@ -76,17 +84,24 @@ async def look_up(
     most = sum(-(-size // upstream.names_per_request) * upstream.requests for upstream in upstreams)
     working = 0
 
-    async def work() -> None:
+    async def ask_portion() -> bool:
         nonlocal working
         # What others are about to send counts as sent: the limit is never passed.
-        while sent() + most * (working + 1) <= limit and not all(upstream.is_given_up for upstream in upstreams):
-            portion = next(portions, None)
-            if portion is None:
-                return
-            working += 1
-            await _asked(portion, upstreams, keep, tally)
-            working -= 1
+        if sent() + most * (working + 1) > limit or all(upstream.is_given_up for upstream in upstreams):
+            return False
+        portion = next(portions, None)
+        if portion is None:
+            return False
+        working += 1
+        await _asked(portion, upstreams, keep, tally)
+        working -= 1
+        return True
 
+    async def work() -> None:
+        while await ask_portion():
+            pass
+
+    await ask_portion()  # alone: that nobody answers, or that a list is not there, is learned by one request
     workers = [asyncio.create_task(work()) for _ in range(min(in_flight, -(-len(names) // size)))]
     try:
         await asyncio.gather(*workers)
