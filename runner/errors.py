@@ -4,7 +4,8 @@ PolytradesError        what happened, to what, what to do next; the exit code is
 ├── UsageError         2  a command or a setting is wrong; nothing was done
 │   └── KeyRefused     2  the upstream refuses the API key
 ├── UpstreamError      1  an upstream did not answer usably; the wallet keeps its checkpoint
-│   └── Unavailable    1  … for a reason that may pass: retried
+│   ├── Unavailable    1  … for a reason that may pass: retried
+│   └── BudgetSpent    1  the run may send no more requests
 ├── HeldBack           3  something durable stands, or another process holds what we need: run again
 └── Failed             1  the run failed and nothing durable happened
 """
@@ -44,6 +45,10 @@ class Unavailable(UpstreamError):
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class BudgetSpent(UpstreamError):
+    """The run has sent all the requests that it may."""
 
 
 class KeyRefused(UsageError):

@@ -33,6 +33,8 @@ RULES = {
     "bad_timestamp": "The timestamp is not a number, before 2020, or more than a day ahead.",
     "missing_side": "There is no side.",
     "bad_side": "The side is neither BUY nor SELL.",
+    "not_a_trade": "It is a MERGE, SPLIT or REDEEM: an activity that moves shares and is no fill.",
+    "unconfirmed": "Its status says that it is not on the chain yet, and it may never be.",
     "missing_token_id": "There is no token id.",
     "bad_token_id": "The token id is not a decimal number of at most 78 digits.",
     "missing_price": "There is no price.",
@@ -63,6 +65,7 @@ _DIGITS = re.compile(r"-?[0-9]{1,40}")
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _HEX_NUMBER = re.compile(r"0x[0-9a-fA-F]{1,16}")
 
+_ON_CHAIN = frozenset({"confirmed", "mined"})
 _KNOWN = frozenset(
     [
         "user",
@@ -135,6 +138,7 @@ def read_order(raw: bytes, queried_wallet: str | None, now: datetime) -> OrderRo
     if not isinstance(record, dict):
         raise BrokenRule("undecodable", f"a JSON {type(record).__name__} where an object is expected")
     get = record.get
+    _check_status(get("status"))
     shares_raw, shares_normalized = _sizes(get("shares"), get("shares_normalized"))
     return OrderRow(
         wallet_address=_wallet(get("user"), queried_wallet),
@@ -221,9 +225,17 @@ def _timestamp(value: object, now: datetime) -> datetime:
 def _side(value: object) -> str:
     if _is_missing(value):
         raise BrokenRule("missing_side", "side is missing")
+    if value in ("MERGE", "SPLIT", "REDEEM"):
+        raise BrokenRule("not_a_trade", f"side is {_shown(value)}")
     if value not in ("BUY", "SELL"):
         raise BrokenRule("bad_side", f"side is {_shown(value)}")
     return str(value)
+
+
+def _check_status(value: object) -> None:
+    """Feeds of what is about to happen carry a status; what is not on the chain is no fill."""
+    if not _is_missing(value) and (not isinstance(value, str) or value.lower() not in _ON_CHAIN):
+        raise BrokenRule("unconfirmed", f"status is {_shown(value)}")
 
 
 def _token_id(value: object) -> str:

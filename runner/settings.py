@@ -37,8 +37,17 @@ class Settings(BaseSettings):
     duckdb_path: Path = Field(
         Path("polytrades.duckdb"), description="The DuckDB file. A relative path is relative to the current folder."
     )
+    order_api: Literal["dome", "predexon-v1", "predexon-v2"] = Field(
+        "dome", description="The dialect of the order API. `polytrades doctor` recognises it."
+    )
     dome_base_url: str = Field(
-        "https://api.domeapi.io/v1", description="Where a Dome-shaped order API answers /polymarket/orders."
+        "https://api.domeapi.io/v1", description="Where the order API answers: the address before its path."
+    )
+    orders_path: str | None = Field(
+        None,
+        pattern=r"^/[\w/.-]*$",
+        description="The path of its list of fills; by default the dialect's, such as /polymarket/orders.",
+        examples=["/polymarket/orders"],
     )
     dome_api_key: SecretStr | None = Field(
         None, description="Its API key; sent when set. Environment only.", examples=["…"]
@@ -76,6 +85,20 @@ class Settings(BaseSettings):
     page_size: int = Field(1000, ge=1, le=1000, description="Records asked for in one request.")
     request_timeout_seconds: float = Field(30, gt=0, description="How long one request may take.")
     request_attempts: int = Field(5, ge=1, description="How often a request is tried before its wallet fails.")
+    request_patience_seconds: float = Field(
+        300, gt=0, description="No attempt at a request begins later than this after its first one."
+    )
+    history_requests_per_run: int = Field(
+        20_000,
+        ge=0,
+        description="Most requests that a run sends for the past of wallets that are new or have gaps; the next run "
+        "goes on.",
+    )
+    silent_wallet_days: float = Field(
+        50,
+        ge=0,
+        description="A run that gets not one fill for this many wallets times days ends with exit code 4; 0: never.",
+    )
     batch_rows: int = Field(50_000, ge=1, description="Records collected before a batch is landed.")
     max_rejected_share: float = Field(
         0.01, ge=0, le=1, description="Share of rejected records above which a run ends with exit code 4."

@@ -1,9 +1,13 @@
 """Time windows: half-open [start, end), UTC. Converted only at the edge to an upstream."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from runner.errors import UsageError
+
+EVER = datetime(2020, 1, 1, tzinfo=UTC)
+"""Before the first fill on any exchange contract; a window without a start begins here."""
 
 
 @dataclass(frozen=True)
@@ -24,16 +28,61 @@ class Window:
         first, last = self.inclusive_seconds()
         return first is None or first < last
 
+    @property
+    def begins(self) -> datetime:
+        """`start` as an instant; nothing is asked for before EVER."""
+        return max(self.start, EVER) if self.start else EVER
+
+    @property
+    def length(self) -> timedelta:
+        """From start to end; not below zero."""
+        return max(timedelta(), self.end - self.begins)
+
+
+def union(windows: Iterable[Window]) -> list[Window]:
+    """The same instants as windows that neither overlap nor touch, oldest first."""
+    joined: list[Window] = []
+    for window in sorted((w for w in windows if w.begins < w.end), key=lambda w: (w.begins, w.end)):
+        if joined and window.begins <= joined[-1].end:
+            joined[-1] = Window(joined[-1].start, max(joined[-1].end, window.end))
+        else:
+            joined.append(window)
+    return joined
+
+
+def holes(target: Window, covered: Iterable[Window]) -> list[Window]:
+    """What of `target` no window in `covered` holds, oldest first. A hole that begins with `target` keeps its start."""
+    found = []
+    start, begins = target.start, target.begins
+    for window in union(covered):
+        if window.begins > begins and begins < target.end:
+            found.append(Window(start, min(window.begins, target.end)))
+        if window.end > begins:
+            start = begins = window.end
+    if begins < target.end:
+        found.append(Window(start, target.end))
+    return found
+
+
+def askable(window: Window) -> Window:
+    """`window`, begun a second earlier where upstreams would refuse it as too short."""
+    if window.is_askable or window.start is None:
+        return window
+    return Window(window.end - timedelta(seconds=2), window.end)
+
+
+def slices(window: Window, length: timedelta) -> Iterator[Window]:
+    """`window` cut into pieces of at most `length`, oldest first; since ever begins with EVER."""
+    start = window.begins
+    while start < window.end:
+        end = min(window.end, start + length)
+        yield Window(start, end)
+        start = end
+
 
 def utc_now() -> datetime:
     """Now, UTC, on the whole second."""
     return datetime.now(UTC).replace(microsecond=0)
-
-
-def window_to_fetch(checkpoint: datetime | None, since: datetime | None, until: datetime, overlap: timedelta) -> Window:
-    """From the checkpoint minus the overlap to `until`; without a checkpoint from `since`, or everything."""
-    start = checkpoint - overlap if checkpoint else since
-    return Window(start, until)
 
 
 def parse_instant(text: str) -> datetime:

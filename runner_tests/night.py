@@ -12,7 +12,7 @@ from runner.engine.writer import writing
 from runner.landing.intake import Intake
 from runner.settings import Settings
 from runner.warehouse.connect import connect
-from runner.warehouse.protocol import Checkpoint, Run, Warehouse
+from runner.warehouse.protocol import Covered, Run, Warehouse
 from runner.windows import utc_now
 from runner_tests.support import order
 
@@ -61,9 +61,9 @@ class Night:
             intake = Intake(warehouse, "dome", spool, run_id, batch_rows=2)
             first, second = self.wallets
             intake.add(self.records[:2], first, "test")
-            intake.finished(Checkpoint("dome", first, None, UNTIL, 2))
+            intake.covered(Covered("dome", first, None, UNTIL, "complete", 2, moves_checkpoint=True))
             intake.add(self.records[2:], second, "test")
-            intake.finished(Checkpoint("dome", second, None, UNTIL, 2))
+            intake.covered(Covered("dome", second, None, UNTIL, "complete", 2, moves_checkpoint=True))
             intake.flush()
             warehouse.record_run(Run(run_id, "import", utc_now(), utc_now(), 0), utc_now())
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from runner.engine.fetch import Task, fetch_fills
+from runner.engine.fetch import Fetch, Source, Task
 from runner.errors import UsageError
 from runner.landing.intake import Intake
 from runner.settings import Settings
 from runner.settings import load as load_settings
-from runner.sources import dome
+from runner.sources import orders
 from runner.warehouse.duckdb import DuckDBWarehouse
 from runner.windows import Window
 from runner_tests.support import Home, HttpAnswer, order, server
@@ -52,12 +52,19 @@ def fetch(home: Home, url: str, in_flight: int = 5) -> tuple[Intake, dict[str, s
     warehouse = DuckDBWarehouse(load_settings(duckdb_path=home.duckdb_file))
     intake = Intake(warehouse, "dome", home.folder / "spool", "test", batch_rows=1000)
 
-    async def run() -> dict[str, str]:
-        async with dome.client(settings) as http:
-            tasks = [Task(wallet, Window(None, END)) for wallet in WALLETS]
-            return await fetch_fills(http, intake, tasks, page_size=1000, in_flight=in_flight, progress=lambda *_: None)
+    return intake, run_engine(settings, intake, [Task(wallet, Window(None, END)) for wallet in WALLETS], in_flight)
 
-    return intake, asyncio.run(run())
+
+def run_engine(settings: Settings, intake: Intake, tasks: list[Task], in_flight: int) -> dict[str, str]:
+    """Runs the engine on tasks; gives the failures."""
+    dialect = orders.dialect_of(settings)
+
+    async def run() -> dict[str, str]:
+        async with orders.client(settings) as http:
+            engine = Fetch(Source(http, dialect, dialect.path, 1000, in_flight), intake, timedelta(minutes=5))
+            return (await engine.run(tasks, lambda *_: None)).failures
+
+    return asyncio.run(run())
 
 
 def test_wallets_that_are_refused_at_once_do_not_stop_the_ones_that_answer_later(home: Home) -> None:
@@ -110,13 +117,8 @@ def test_an_error_that_nobody_thought_of_ends_the_run_and_does_not_hang_it(home:
         batch_rows=1000,
     )
 
-    async def run() -> None:
-        async with dome.client(settings) as http:
-            tasks = [Task(WALLETS[0], Window(None, "no instant"))]  # type: ignore[arg-type]
-            await fetch_fills(http, intake, tasks, page_size=1000, in_flight=2, progress=lambda *_: None)
-
     with pytest.raises(AttributeError):
-        asyncio.run(run())
+        run_engine(settings, intake, [Task(WALLETS[0], Window(None, "no instant"))], 2)  # type: ignore[arg-type]
 
 
 def test_many_rejected_records_are_landed_in_batches_too(home: Home) -> None:

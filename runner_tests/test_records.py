@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.records import EARLIEST, MAX_RAW, RULES, BrokenRule, OrderRow, is_wallet, read_order
+from runner_tests.support import order
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
 WALLET = "0x" + "ab" * 20
@@ -74,6 +75,8 @@ def bits(value: float) -> bytes:
 
 
 BREAKERS: list[tuple[str, bytes]] = [
+    *(("not_a_trade", json.dumps(order(side=side)).encode()) for side in ("MERGE", "SPLIT", "REDEEM")),
+    *(("unconfirmed", json.dumps(order(status=status)).encode()) for status in ("pending", "MATCHED", "failed", 1, {})),
     ("undecodable", b"{"),
     ("undecodable", b""),
     ("undecodable", b"[]"),

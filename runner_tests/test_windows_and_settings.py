@@ -19,7 +19,7 @@ from runner import log
 from runner import settings as runner_settings
 from runner.errors import UsageError
 from runner.settings import SECRETS, Settings, load
-from runner.windows import Window, parse_instant, utc_now, window_to_fetch
+from runner.windows import Window, askable, holes, parse_instant, slices, union, utc_now
 from runner_tests.support import ROOT
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -59,13 +59,55 @@ def test_a_window_of_one_second_cannot_be_asked_for(length: int, askable: bool) 
     assert Window(None, START).is_askable
 
 
-def test_a_wallet_is_asked_again_from_its_checkpoint_less_the_overlap() -> None:
-    until, overlap = START + timedelta(days=9), timedelta(hours=6)
-    checkpoint = START + timedelta(days=8)
-    assert window_to_fetch(checkpoint, None, until, overlap) == Window(checkpoint - overlap, until)
-    assert window_to_fetch(checkpoint, START, until, overlap) == Window(checkpoint - overlap, until)
-    assert window_to_fetch(None, START, until, overlap) == Window(START, until)
-    assert window_to_fetch(None, None, until, overlap) == Window(None, until)
+def window(first: int | None, last: int) -> Window:
+    return Window(None if first is None else START + seconds(first), START + seconds(last))
+
+
+@st.composite
+def some_windows(draw: st.DrawFn) -> list[Window]:
+    pairs = draw(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 12)), max_size=8))
+    found = [window(first, first + length) for first, length in pairs]
+    return found + [window(None, draw(st.integers(-5, 10)))] * draw(st.integers(0, 1))
+
+
+def instants(windows: list[Window]) -> set[int]:
+    """The seconds from -10 to 60 that lie in one of the windows."""
+    return {n for n in range(-10, 60) if any(w.begins <= START + seconds(n) < w.end for w in windows)}
+
+
+@given(some_windows(), st.integers(0, 30), st.integers(1, 25), st.booleans())
+def test_holes_and_what_is_covered_tile_the_target(
+    covered: list[Window], first: int, length: int, since_ever: bool
+) -> None:
+    target = window(None if since_ever else first, first + length)
+    left = holes(target, covered)
+    assert instants(left) == instants([target]) - instants(covered)
+    assert all(earlier.end < later.begins for earlier, later in pairwise(left)), "holes do not touch"
+    assert union(left) == left
+    if left and left[0].begins == target.begins:
+        assert left[0].start == target.start
+
+
+@given(some_windows())
+def test_a_union_holds_the_same_instants_in_windows_that_do_not_touch(windows: list[Window]) -> None:
+    joined = union(windows)
+    assert instants(joined) == instants(windows)
+    assert all(earlier.end < later.begins for earlier, later in pairwise(joined))
+    assert union(reversed(joined)) == joined
+
+
+@given(st.integers(1, 500), st.integers(1, 200))
+def test_slices_tile_a_window(length: int, size: int) -> None:
+    cut = list(slices(window(0, length), seconds(size)))
+    assert (cut[0].start, cut[-1].end) == (START, START + seconds(length))
+    assert all(earlier.end == later.start for earlier, later in pairwise(cut))
+    assert all(piece.length <= seconds(size) for piece in cut)
+
+
+def test_a_window_of_one_second_is_asked_for_with_the_second_before() -> None:
+    assert askable(window(10, 11)) == window(9, 11)
+    assert askable(window(10, 12)) == window(10, 12)
+    assert askable(window(None, 12)) == window(None, 12)
 
 
 @pytest.mark.parametrize(

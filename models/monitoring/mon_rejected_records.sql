@@ -1,8 +1,9 @@
 {{ config(materialized='view') }}
 
--- What the runner rejected, and what another writer put into landing past its checks.
+-- What the runner rejected and has not let in since, and what another writer put into landing past its checks.
 with rejected as (
     select * from {{ source('landing', 'rejected_records') }}
+    where record_hash not in (select record_hash from {{ source('state', 'replayed_records') }})
 ),
 
 landed as (

@@ -8,8 +8,22 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from runner import __version__
-from runner.cli import adopt, cost, demo, doctor, import_files, lease, simulate, status, sync
+from runner import __version__, failpoints
+from runner.cli import (
+    adopt,
+    backfill,
+    checkpoints,
+    cost,
+    demo,
+    doctor,
+    gaps,
+    import_files,
+    lease,
+    rejected,
+    simulate,
+    status,
+    sync,
+)
 from runner.errors import ExitCode, PolytradesError
 
 app = typer.Typer(
@@ -37,7 +51,22 @@ def _options(
     """Keeps every trade of the followed Polymarket wallets, exactly once."""
 
 
-for module in (sync, import_files, status, cost, adopt, lease, doctor, demo, simulate):
+_COMMANDS = (
+    sync,
+    backfill,
+    import_files,
+    status,
+    gaps,
+    checkpoints,
+    rejected,
+    cost,
+    adopt,
+    lease,
+    doctor,
+    demo,
+    simulate,
+)
+for module in _COMMANDS:
     module.register(app)
 
 
@@ -50,6 +79,7 @@ def main() -> None:
     # systemd and `timeout` end a run with SIGTERM: it is to end as cleanly as with Ctrl-C, dbt included.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        failpoints.arm()
         # Without its standalone mode Typer gives the code of a typer.Exit back instead of exiting.
         code = app(standalone_mode=False) or ExitCode.DONE
     except PolytradesError as error:

@@ -32,7 +32,8 @@ def demo(
     from runner.cli.output import Output
     from runner.cli.summary import as_text
     from runner.engine.demo import simulator
-    from runner.engine.run import SyncOptions, sync
+    from runner.engine.plan import SyncOptions
+    from runner.engine.run import sync
     from runner.errors import ExitCode, UsageError
     from runner.monitor import status
     from runner.warehouse.connect import connect

@@ -7,10 +7,9 @@ import typer
 from rich.markup import escape
 
 from runner.cli.output import Output, printable
-from runner.engine import run
 from runner.engine.lookups import Tally
+from runner.engine.plan import SyncOptions, plan_sync
 from runner.engine.record import Summary
-from runner.engine.run import SyncOptions
 from runner.errors import ExitCode, PolytradesError, UsageError
 from runner.monitor import status
 from runner.records import BrokenRule, read_order
@@ -19,6 +18,9 @@ from runner.sources import files as file_source
 from runner.units import as_bytes
 from runner.warehouse.protocol import Warehouse
 from runner.windows import utc_now
+
+FETCHING = ("sync", "backfill")
+"""Commands that ask an upstream; the others read what is there."""
 
 
 def finish(settings: Settings, warehouse: Warehouse, summary: Summary, output: Output) -> None:
@@ -47,7 +49,7 @@ def as_text(summary: Summary, settings: Settings) -> str:
             shown.append(f"others {rest:,}")
         rejected += f"  ({', '.join(shown)})"
     lines = [
-        ("fetched" if summary.command == "sync" else "read", f"{counts.received:,} records"),
+        ("fetched" if summary.command in FETCHING else "read", f"{counts.received:,} records"),
         ("landed", landed),
         ("new", _number(summary.fills_new)),
         ("already known", _number(summary.fills_known)),
@@ -61,7 +63,7 @@ def as_text(summary: Summary, settings: Settings) -> str:
         money = summary.bytes_billed / 2**40 * settings.price_per_tib
         today = f"today {as_bytes(summary.bytes_billed_today or 0)} of {as_bytes(settings.daily_bytes_budget)}"
         lines.insert(-1, ("billed", f"{as_bytes(summary.bytes_billed)}, {money:,.4f}  ({today})"))
-    if summary.command == "sync":
+    if summary.command in FETCHING:
         lines[7:7] = [
             ("markets", _looked_up(summary.enriched.markets)),
             ("events", _looked_up(summary.enriched.events)),
@@ -90,8 +92,9 @@ def _number(value: int | None) -> str:
 
 def show_plan(settings: Settings, warehouse: Warehouse, options: SyncOptions, output: Output) -> None:
     """What `sync --dry-run` prints: wallets and windows. Nothing is written."""
-    change, tasks = run.plan(settings, warehouse, options)
-    windows = [(task.wallet, task.window.start, task.window.end) for task in tasks]
+    plan = plan_sync(settings, warehouse, options)
+    change = plan.change
+    windows = [(task.wallet, task.window.start, task.window.end) for task in plan.tasks]
     content = {
         "command": "sync",
         "dry_run": True,
@@ -107,7 +110,10 @@ def show_plan(settings: Settings, warehouse: Warehouse, options: SyncOptions, ou
         f"  {wallet}  {start.isoformat() if start else 'everything':<25} → {end.isoformat()}"
         for wallet, start, end in windows
     ]
-    lines = [f"Would fetch {len(rows):,} wallets; nothing is written now:", *rows[:20]]
+    lines = [
+        f"Would fetch {len(rows):,} windows of {len({w for w, _, _ in windows}):,} wallets; nothing is written now:",
+        *rows[:20],
+    ]
     lines += [f"  … and {len(rows) - 20:,} more"] if len(rows) > 20 else []
     if not change.is_empty:
         lines.append(f"Would follow {len(change.added):,} more wallets and unfollow {len(change.removed):,}.")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from runner.cli.options import DryRun, Json, Target
+from runner.cli.options import DryRun, Json, MaxRequests, Target
 
 
 def register(app: typer.Typer) -> None:
@@ -40,6 +40,7 @@ def sync(
         str | None,
         typer.Option("--until", metavar="TIME", help="Where the window ends (UTC; default: now, less the lag)."),
     ] = None,
+    max_requests: MaxRequests = None,
     dry_run: DryRun = False,
     target: Target = None,
     json: Json = False,
@@ -52,7 +53,7 @@ def sync(
     from runner import settings as runner_settings
     from runner.cli.output import Output
     from runner.cli.summary import finish, show_plan
-    from runner.engine.run import SyncOptions
+    from runner.engine.plan import SyncOptions
     from runner.engine.run import sync as run_sync
     from runner.warehouse.connect import connect
     from runner.windows import parse_instant
@@ -65,6 +66,7 @@ def sync(
         only=wallet or (),
         since=parse_instant(since) if since else None,
         until=parse_instant(until) if until else None,
+        max_requests=max_requests,
     )
     warehouse = connect(settings)
     if dry_run:

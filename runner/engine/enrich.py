@@ -12,7 +12,7 @@ import msgspec
 from runner.engine.lookups import Tally, Upstream, look_up
 from runner.landing.batch import BatchBuilder
 from runner.settings import Settings
-from runner.sources import dome, gamma
+from runner.sources import dome, gamma, orders
 from runner.warehouse.protocol import Wanted, Warehouse
 from runner.windows import utc_now
 
@@ -43,7 +43,7 @@ async def enrich(settings: Settings, warehouse: Warehouse, spool: Path, run_id: 
     out.
     """
     result = Enriched()
-    async with gamma.client(settings) as gamma_http, dome.client(settings) as dome_http:
+    async with gamma.client(settings) as gamma_http, orders.client(settings) as dome_http:
         from_gamma = gamma.Gamma(gamma_http, settings.gamma_lists)
 
         async def fetched(wanted: Sequence[Wanted], upstreams: list[Upstream], landing: _Landing, limit: int) -> Tally:

@@ -1,111 +1,205 @@
-"""Fetches the fills of many wallets at a time and hands them to the intake, one page after the other."""
+"""Fetches the windows of many wallets at a time, one page after the other, into the intake."""
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
-from runner.errors import Unavailable, UpstreamError
+import msgspec
+
+from runner.errors import BudgetSpent, UpstreamError
 from runner.landing.intake import Intake
-from runner.sources import dome
 from runner.sources.http import Http
-from runner.warehouse.protocol import Checkpoint
-from runner.windows import Window
+from runner.sources.orders import Dialect, Seen, Walk
+from runner.warehouse.protocol import Covered
+from runner.windows import Window, askable, utc_now
 
-_GIVE_UP_AFTER = 10
-"""Wallets in a row that get no answer: then the upstream is the trouble, not the wallets."""
+_CLOCKS_AGREE = 5.0
+"""Seconds; the upstream's time comes without fractions and over a network."""
 
 Progress = Callable[[int, int, int], None]
-"""Called with wallets done, wallets in all, records received."""
+"""Called with tasks done, tasks in all, records received."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A wallet and the window to ask for."""
+    """A wallet and a window to ask for.
+
+    With `moves_checkpoint` its end becomes the wallet's checkpoint. `is_history`: what nobody has fetched of the past,
+    which is done after everything else and within a bound.
+    """
 
     wallet: str
     window: Window
+    moves_checkpoint: bool = True
+    is_history: bool = False
+
+
+@dataclass
+class Fetched:
+    """How a fetch ended. `failures`: wallet → message. `unfinished`: tasks that a bound cut off; they go on later."""
+
+    failures: dict[str, str] = field(default_factory=dict)
+    unfinished: list[Task] = field(default_factory=list)
+    done: int = 0
+    received: int = 0
+    differing: int = 0
+    """Windows in which another number of records came than the upstream had said."""
+    seconds_ahead: float = 0.0
+    """How far this machine's clock is ahead of the upstream's, where that is too far."""
 
 
 @dataclass(frozen=True)
-class _Page:
-    wallet: str
-    records: list[bytes]
+class Source:
+    """An order API: its client, its dialect, where it answers, and how much it is asked for at a time."""
+
+    http: Http
+    dialect: Dialect
+    path: str
+    page_size: int
+    in_flight: int
 
 
-@dataclass(frozen=True)
-class _Done:
-    task: Task
-    error: UpstreamError | None = None
+class Fetch:
+    """One run of the engine over a list of tasks. A task's rows land before what it covers does, or with it.
 
-
-async def fetch_fills(
-    http: Http, intake: Intake, tasks: Sequence[Task], *, page_size: int, in_flight: int, progress: Progress
-) -> dict[str, str]:
-    """Fetches every task; gives wallet → message for those that failed. They keep their old checkpoint.
-
-    Gives up early where the upstream is the trouble; the wallets not asked then count as failed. Memory is bounded: a
-    page waits in the queue until the intake has room, and its wallet with it.
-
-    Raises:
-        UsageError: the key is refused or the address is wrong. What has come in until then is landed first.
+    Memory is bounded: while a full batch waits for the one before it, nobody asks for more pages.
     """
-    queue: asyncio.Queue[_Page | _Done | Exception] = asyncio.Queue(maxsize=in_flight)
-    waiting = iter(tasks)
 
-    async def work() -> None:
-        for task in waiting:
-            try:
-                async for records in dome.order_pages(http, task.wallet, task.window, page_size):
-                    await queue.put(_Page(task.wallet, records))
-                await queue.put(_Done(task))
-            except UpstreamError as error:
-                await queue.put(_Done(task, error))
-            except Exception as error:
-                await queue.put(error)
-                return
+    def __init__(self, source: Source, intake: Intake, lag: timedelta, history_requests: int | None = None) -> None:
+        self.result = Fetched()
+        self._source = source
+        self._intake = intake
+        self._lag = lag
+        self._history_left = history_requests
+        self._walks: dict[Walk, Task] = {}
+        self._told: dict[Walk, datetime] = {}
+        self._room = asyncio.Lock()
 
-    workers = [asyncio.create_task(work()) for _ in range(min(in_flight, len(tasks)))]
-    failures: dict[str, str] = {}
-    finished: set[str] = set()
-    received: dict[str, int] = {}
-    done = unanswered = 0
-    try:
-        while done < len(tasks):
-            item = await queue.get()
-            if isinstance(item, Exception):
-                raise item
-            if isinstance(item, _Page):
-                received[item.wallet] = received.get(item.wallet, 0) + len(item.records)
-                await _finished_in_thread(intake.add, item.records, item.wallet, item.wallet)
-            else:
-                done += 1
-                unanswered = unanswered + 1 if isinstance(item.error, Unavailable) else 0
-                if item.error is None:
-                    window = item.task.window
-                    count = received.get(item.task.wallet, 0)
-                    intake.finished(Checkpoint(dome.SOURCE, item.task.wallet, window.start, window.end, count))
-                    finished.add(item.task.wallet)
-                else:
-                    failures[item.task.wallet] = str(item.error)
-                if unanswered >= _GIVE_UP_AFTER:
-                    for task in tasks:
-                        if task.wallet not in finished:
-                            failures.setdefault(task.wallet, "Not asked, because nothing answered for too many others.")
-                    break
-            progress(done, len(tasks), intake.counts.received)
-    finally:
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
-        intake.flush()
-    return failures
+    async def run(self, tasks: Sequence[Task], progress: Progress) -> Fetched:
+        """Fetches every task and lands everything.
 
+        Raises:
+            UsageError: the key is refused or the address is wrong. What has come in until then is landed first.
+            PolytradesError: what came could not be landed.
+        """
+        waiting = iter(tasks)
 
-async def _finished_in_thread(function: Callable[..., None], *arguments: object) -> None:
-    """Runs `function` in a thread and, even when cancelled (Ctrl-C), waits for its end: the intake is not for two."""
-    running = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
-    try:
-        await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait([running])
-        raise
+        async def work() -> None:
+            for task in waiting:
+                await self._fetch(task)
+                progress(self.result.done, len(tasks), self._intake.counts.received)
+
+        workers = [asyncio.create_task(work()) for _ in range(min(self._source.in_flight, len(tasks)))]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+            self._tell_parts()
+            # Not awaited: also after Ctrl-C everything that came is landed before the run ends.
+            self._intake.flush()
+        return self.result
+
+    async def _fetch(self, task: Task) -> None:
+        if task.is_history and self._is_history_spent:
+            self.result.unfinished.append(task)
+            return
+        walk = Walk(
+            self._source.http,
+            self._source.dialect,
+            self._source.path,
+            task.wallet,
+            askable(task.window),
+            self._source.page_size,
+        )
+        asked_at = utc_now()
+        self._walks[walk] = task
+        try:
+            async for page in walk.pages():
+                seen = self._read(page.records, task.wallet)
+                walk.saw(seen)
+                self.result.received += seen.count
+                if self._intake.is_full:
+                    await self._make_room()
+                if task.is_history and self._history_left is not None:
+                    self._history_left -= 1
+                    if self._is_history_spent and page.has_more:
+                        self.result.unfinished.append(task)
+                        return
+            self._complete(task, walk, asked_at)
+        except BudgetSpent:
+            self.result.unfinished.append(task)
+        except UpstreamError as error:
+            self.result.failures.setdefault(task.wallet, str(error))
+            self._intake.covered(self._covered(task, task.window, walk.received, "failed", walk.declared))
+        finally:
+            if walk in self._walks:
+                self._tell_part(walk)
+                del self._walks[walk]
+                self._told.pop(walk, None)
+
+    @property
+    def _is_history_spent(self) -> bool:
+        return self._history_left is not None and self._history_left <= 0
+
+    def _read(self, records: bytes, wallet: str) -> Seen:
+        try:
+            return self._intake.add_page(records, wallet)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise UpstreamError(
+                f"{self._source.http.name} answered {self._source.path} of wallet {wallet} with records that cannot "
+                f"be read ({error}). Nothing of that page was taken."
+            ) from None
+
+    def _complete(self, task: Task, walk: Walk, asked_at: datetime) -> None:
+        """The walk has come to its end: the whole window is covered, as far as the upstream's clock has come."""
+        del self._walks[walk]
+        self._told.pop(walk, None)
+        end = task.window.end
+        ahead = self._source.http.clock_ahead or 0.0
+        if ahead > _CLOCKS_AGREE:
+            self.result.seconds_ahead = ahead
+            end = min(end, (asked_at - timedelta(seconds=ahead) - self._lag).replace(microsecond=0))
+        if walk.declared is not None and walk.declared != walk.received:
+            self.result.differing += 1
+        if end > task.window.begins:
+            window = Window(task.window.start, end)
+            self._intake.covered(self._covered(task, window, walk.received, "complete", walk.declared))
+        self.result.done += 1
+
+    def _covered(self, task: Task, window: Window, received: int, status: str, declared: int | None = None) -> Covered:
+        return Covered(
+            self._source.dialect.source,
+            task.wallet,
+            window.start,
+            window.end,
+            status,
+            received,
+            declared,
+            moves_checkpoint=task.moves_checkpoint and status == "complete" and window.start == task.window.start,
+        )
+
+    async def _make_room(self) -> None:
+        """Hands the full batch over, once the one before it has landed."""
+        async with self._room:
+            if self._intake.landing is not None:
+                # Shielded: a cancelled future would be a batch that never lands, with others landing after it.
+                await asyncio.shield(asyncio.wrap_future(self._intake.landing))
+            if self._intake.is_full:
+                self._tell_parts()
+                self._intake.hand_over()
+
+    def _tell_parts(self) -> None:
+        for walk in self._walks:
+            self._tell_part(walk)
+
+    def _tell_part(self, walk: Walk) -> None:
+        """What of a window is complete though its walk has not ended: a later run goes on from there."""
+        since, task = walk.complete_from, self._walks[walk]
+        if since is None or since >= task.window.end or since <= task.window.begins or self._told.get(walk) == since:
+            return
+        self._told[walk] = since
+        if (self._source.http.clock_ahead or 0.0) <= _CLOCKS_AGREE:
+            self._intake.covered(self._covered(task, Window(since, task.window.end), walk.received, "complete"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from runner import dbt
+from runner import dbt, failpoints
 from runner.engine.enrich import Enriched
 from runner.errors import ExitCode, HeldBack, PolytradesError
 from runner.landing.intake import Counts
@@ -31,6 +31,7 @@ class Summary:
     fills_total: int | None = None
     duplicate_keys: int | None = None
     pending_batches: int = 0
+    history_pending: int = 0
     bytes_billed: int | None = None
     bytes_billed_today: int | None = None
     seconds: float = 0.0
@@ -76,6 +77,8 @@ class Summary:
             "events_unknown": self.enriched.events.unknown,
             "events_left": self.enriched.events.left,
             "pending_batches": self.pending_batches,
+            "history_pending": self.history_pending,
+            "unknown_fields": self.counts.unknown_fields,
             "tests_passed": self.build.tests_passed if self.build else None,
             "tests_failed": self.build.failed_tests if self.build else {},
             "models_failed": self.build.failed_nodes if self.build else {},
@@ -97,6 +100,7 @@ class Recorded:
 
     def __enter__(self) -> Summary:
         self._warehouse.record_run(self._run, self._run.started_at)
+        failpoints.passing("run.recorded")
         return self._summary
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
@@ -124,6 +128,7 @@ class Recorded:
         )
         if error is None:
             self._warehouse.record_run(run, finished_at)
+            failpoints.passing("run.finished")
             return
         # The error is what matters; a record that cannot be written must not hide it.
         with suppress(PolytradesError):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
+from runner import failpoints
 from runner.errors import HeldBack, PolytradesError
 from runner.settings import Settings
 from runner.units import as_bytes
@@ -36,6 +37,7 @@ def writing(settings: Settings, warehouse: Warehouse, command: str, run_id: str,
     """
     warehouse.names_jobs(command, run_id)
     before = warehouse.acquire_lease(run_id, f"polytrades {command} (run {run_id})", settings.lease_minutes)
+    failpoints.passing("lease.taken")
     try:
         with warehouse.keeping_lease(settings.lease_minutes):
             if before is not None:
@@ -52,8 +54,10 @@ def writing(settings: Settings, warehouse: Warehouse, command: str, run_id: str,
     finally:
         with suppress(PolytradesError):
             warehouse.collect_costs()
+            failpoints.passing("costs.collected")
         with suppress(PolytradesError):
             warehouse.release_lease()
+            failpoints.passing("lease.released")
 
 
 def check_budget(settings: Settings, warehouse: Warehouse, consequence: str) -> None:

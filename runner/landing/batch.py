@@ -1,7 +1,6 @@
 """Batches: rows for one landing table, written as a Parquet file whose name is its content."""
 
 import hashlib
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,52 +13,73 @@ from runner.records import READER_VERSION
 from runner.warehouse.arrow import TYPES
 from runner.warehouse.protocol import Batch
 
-_FROM_BATCH = ("source", "batch_id", "landed_at", "landed_on")
+FROM_BATCH = ("source", "batch_id", "landed_at", "landed_on")
 
 
 class BatchBuilder:
     """Collects rows of one landing table; `build` writes them. One builder, one batch.
 
-    Rows are sequences in the order of the table's columns, without the last four, which the batch gives.
+    Rows are in the order of the table's columns, without the last four, which the batch gives.
     """
 
     def __init__(self, landing_table: str, source: str, spool: Path) -> None:
         self._table = project.source_table("landing", landing_table)
-        self._columns = [name for name in self._table.columns if name not in _FROM_BATCH]
+        columns = {name: kind for name, kind in self._table.columns.items() if name not in FROM_BATCH}
+        self._schema = pa.schema([(name, TYPES[kind]) for name, kind in columns.items()])
         self._source = source
         self._spool = spool
+        self._parts: list[pa.RecordBatch] = []
         self._rows: list[tuple[Any, ...]] = []
+        self._count = 0
         self._identity = hashlib.sha256(f"{READER_VERSION}\0{landing_table}\0{source}\0".encode())
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self._count
 
     def add(self, row: tuple[Any, ...], identity: bytes) -> None:
         """Adds a row. `identity` is what makes it this row: the record as received, and who was asked for it."""
         self._rows.append(row)
+        self._count += 1
+        self._identify(identity)
+
+    def add_all(self, rows: pa.RecordBatch, identity: bytes) -> None:
+        """Adds rows in columns, with what makes them these rows."""
+        self._close_rows()
+        self._parts.append(rows)
+        self._count += rows.num_rows
+        self._identify(identity)
+
+    def _identify(self, identity: bytes) -> None:
         self._identity.update(len(identity).to_bytes(8, "big"))
         self._identity.update(identity)
 
+    def _close_rows(self) -> None:
+        """Puts what came row by row into columns."""
+        if self._rows:
+            columns = zip(*self._rows, strict=True)
+            arrays = [pa.array(values, field.type) for values, field in zip(columns, self._schema, strict=True)]
+            self._parts.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
+            self._rows = []
+
     def build(self, landed_at: datetime) -> Batch | None:
         """Writes the file and gives the batch; None if there are no rows."""
-        if not self._rows:
+        self._close_rows()
+        if not self._count:
             return None
         batch_id = self._identity.hexdigest()[:32]
-        count = len(self._rows)
-        from_batch: dict[str, Callable[[pa.DataType], pa.Array]] = {
-            "source": lambda kind: pa.repeat(pa.scalar(self._source, kind), count),
-            "batch_id": lambda kind: pa.repeat(pa.scalar(batch_id, kind), count),
-            "landed_at": lambda kind: pa.repeat(pa.scalar(landed_at, kind), count),
-            "landed_on": lambda kind: pa.repeat(pa.scalar(landed_at.date(), kind), count),
+        table = pa.Table.from_batches(self._parts, schema=self._schema)
+        from_batch = {
+            "source": self._source,
+            "batch_id": batch_id,
+            "landed_at": landed_at,
+            "landed_on": landed_at.date(),
         }
-        values = dict(zip(self._columns, zip(*self._rows, strict=True), strict=True))
-        arrays = [
-            from_batch[name](TYPES[kind]) if name in from_batch else pa.array(values[name], TYPES[kind])
-            for name, kind in self._table.columns.items()
-        ]
+        for name, value in from_batch.items():
+            kind = TYPES[self._table.columns[name]]
+            table = table.append_column(name, pa.repeat(pa.scalar(value, kind), self._count))
         file = self._spool / f"{self._table.name}-{batch_id}.parquet"
         self._spool.mkdir(parents=True, exist_ok=True)
         unfinished = file.with_suffix(".tmp")
-        pq.write_table(pa.table(arrays, names=list(self._table.columns)), unfinished)
+        pq.write_table(table.select(list(self._table.columns)), unfinished)
         unfinished.replace(file)
-        return Batch(batch_id, self._table.name, self._source, count, file, landed_at)
+        return Batch(batch_id, self._table.name, self._source, self._count, file, landed_at)

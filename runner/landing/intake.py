@@ -2,18 +2,26 @@
 
 import hashlib
 from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from typing import Self
 
-from runner.landing.batch import BatchBuilder
-from runner.records import BrokenRule, read_order
-from runner.warehouse.protocol import Batch, Checkpoint, Rejection, Warehouse
+import msgspec
+
+from runner import failpoints, project
+from runner.landing.batch import FROM_BATCH, BatchBuilder
+from runner.landing.columns import PageReader
+from runner.records import BrokenRule, OrderRow, read_order
+from runner.sources.orders import Seen
+from runner.warehouse.protocol import Covered, Rejection, Warehouse
 from runner.windows import utc_now
 
 
 @dataclass
 class Counts:
-    """What came in. received = landed + landed_before + rejected, always."""
+    """What came in. received = landed + landed_before + rejected, once everything is flushed."""
 
     received: int = 0
     landed: int = 0
@@ -21,45 +29,125 @@ class Counts:
     rejected: int = 0
     batches: int = 0
     rejected_by_reason: dict[str, int] = field(default_factory=dict)
+    unknown_fields: dict[str, int] = field(default_factory=dict)
+
+    def add(self, other: "Counts") -> None:
+        """Adds what came in elsewhere."""
+        self.received += other.received
+        self.landed += other.landed
+        self.landed_before += other.landed_before
+        self.rejected += other.rejected
+        self.batches += other.batches
+        for mine, more in (
+            (self.rejected_by_reason, other.rejected_by_reason),
+            (self.unknown_fields, other.unknown_fields),
+        ):
+            for name, count in more.items():
+                mine[name] = mine.get(name, 0) + count
 
 
 class Intake:
-    """Collects records into batches of about `batch_rows` and lands them.
+    """Collects records into batches of about `batch_rows` and lands them, each while the next one is collected.
 
-    A wallet's checkpoint is handed in when its last record has been, and is landed with the batch that holds that
-    record: never before it.
+    What has been covered is handed in when its last record has been, and is landed with the batch that holds that
+    record or after it: never before. Not for two threads at a time.
     """
 
-    def __init__(self, warehouse: Warehouse, source: str, spool: Path, run_id: str, batch_rows: int) -> None:
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        source: str,
+        spool: Path,
+        run_id: str,
+        batch_rows: int,
+        extra_fields: tuple[str, ...] = (),
+    ) -> None:
         self.counts = Counts()
+        columns = project.source_table("landing", "trades").columns
+        self._reader = PageReader(
+            {name: kind for name, kind in columns.items() if name not in FROM_BATCH}, extra_fields
+        )
+        self._usual_fields = frozenset(extra_fields)
         self._warehouse = warehouse
         self._source = source
         self._spool = spool
         self._run_id = run_id
         self._batch_rows = batch_rows
         self._now = utc_now()
+        self._lander = ThreadPoolExecutor(1, thread_name_prefix="lander")
+        self.landing: Future[None] | None = None
+        """The batch that was handed over last."""
         self._start_batch()
 
     def _start_batch(self) -> None:
         self._builder = BatchBuilder("trades", self._source, self._spool)
         self._rejections: list[Rejection] = []
-        self._checkpoints: list[Checkpoint] = []
+        self._covered: list[Covered] = []
+
+    @property
+    def is_full(self) -> bool:
+        """True if the batch should be handed over before more is added."""
+        return len(self._builder) + len(self._rejections) >= self._batch_rows
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Waits for the batch that is landing; what was not handed over is dropped."""
+        self._lander.shutdown(wait=True)
+
+    def add_page(self, page: bytes, wallet: str) -> Seen:
+        """Takes a page of order records, the JSON list as received, of the wallet that was asked for.
+
+        Raises:
+            msgspec.DecodeError: it is no JSON list; nothing was taken.
+        """
+        failpoints.passing("page.received")
+        usual = self._reader.read(page, wallet, self._now)
+        if usual is None:
+            rows = self._add_each(msgspec.json.decode(page, type=list[msgspec.Raw]), wallet, wallet)
+            times = [row.traded_at for row in rows if row is not None]
+            if not times:
+                return Seen(len(rows))
+            is_newest_first = all(earlier >= later for earlier, later in pairwise(times))
+            return Seen(len(rows), max(times), min(times), is_newest_first)
+        columns, seen = usual
+        if seen.count:
+            self.counts.received += seen.count
+            self._builder.add_all(columns, page + wallet.encode())
+        return seen
 
     def add(self, raw_records: Iterable[bytes], queried_wallet: str | None, origin: str) -> None:
-        """Takes records as received. `origin` says where they are from, for the quarantine."""
-        for raw in raw_records:
+        """Takes records as received. `origin` says where they are from, for the quarantine. Lands what is full."""
+        self._add_each(raw_records, queried_wallet, origin)
+        if self.is_full:
+            self.hand_over()
+
+    def _add_each(
+        self, raw_records: Iterable[msgspec.Raw | bytes], queried_wallet: str | None, origin: str
+    ) -> list[OrderRow | None]:
+        rows: list[OrderRow | None] = []
+        for record in raw_records:
+            raw = bytes(record)
             self.counts.received += 1
             try:
                 row = read_order(raw, queried_wallet, self._now)
             except BrokenRule as rule:
-                self.reject(raw, rule, origin)
+                self._reject(raw, rule, origin)
+                rows.append(None)
                 continue
+            rows.append(row)
+            if row.extra_fields is not None:
+                self._note_unknown(row.extra_fields)
             self._builder.add(row, raw + b"\0" + row.wallet_address.encode())
-        if len(self._builder) + len(self._rejections) >= self._batch_rows:
-            self.flush()
+        return rows
 
-    def reject(self, raw: bytes, rule: BrokenRule, origin: str) -> None:
-        """Puts a record into quarantine. It counts as received by whoever calls this."""
+    def _note_unknown(self, extra_fields: str) -> None:
+        for name in msgspec.json.decode(extra_fields, type=dict[str, msgspec.Raw]):
+            if name not in self._usual_fields:
+                self.counts.unknown_fields[name] = self.counts.unknown_fields.get(name, 0) + 1
+
+    def _reject(self, raw: bytes, rule: BrokenRule, origin: str) -> None:
         self.counts.rejected += 1
         self.counts.rejected_by_reason[rule.reason] = self.counts.rejected_by_reason.get(rule.reason, 0) + 1
         self._rejections.append(
@@ -73,24 +161,41 @@ class Intake:
             )
         )
 
-    def finished(self, checkpoint: Checkpoint) -> None:
-        """The wallet's window has been handed in to its end."""
-        self._checkpoints.append(checkpoint)
+    def covered(self, window: Covered) -> None:
+        """A window has been handed in, as far as it says."""
+        self._covered.append(window)
+
+    def hand_over(self) -> Future[None]:
+        """Lands what has been collected, in a thread of its own, and starts a new batch; waits for the one before.
+
+        Raises:
+            PolytradesError: the batch before could not be landed. Nothing after it was.
+        """
+        if self.landing is not None:
+            self.landing.result()
+        self.landing = self._lander.submit(self._land, self._builder, self._rejections, self._covered)
+        self._start_batch()
+        return self.landing
 
     def flush(self) -> None:
-        """Lands what has been collected: rows, rejections and checkpoints in one step."""
-        now = utc_now()
-        batch = self._builder.build(now)
-        if batch or self._rejections or self._checkpoints:
-            is_new = self._warehouse.land(batch, self._rejections, self._checkpoints, self._run_id, now)
-            self._count(batch, is_new)
-        if batch:
-            batch.file.unlink(missing_ok=True)
-        self._start_batch()
+        """Lands what has been collected, to its end.
 
-    def _count(self, batch: Batch | None, is_new: bool) -> None:
+        Raises:
+            PolytradesError: it could not be landed.
+        """
+        self.hand_over().result()
+
+    def _land(self, builder: BatchBuilder, rejections: list[Rejection], covered: list[Covered]) -> None:
+        now = utc_now()
+        batch = builder.build(now)
+        if not (batch or rejections or covered):
+            return
+        failpoints.passing("batch.written")
+        is_new = self._warehouse.land(batch, rejections, covered, self._run_id, now)
+        failpoints.passing("batch.landed")
         if batch is None:
             return
+        batch.file.unlink(missing_ok=True)
         if is_new:
             self.counts.batches += 1
             self.counts.landed += batch.row_count

@@ -6,12 +6,13 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Coroutine
+from functools import partial
 
 from runner import dbt, project
 from runner.errors import KeyRefused, PolytradesError
 from runner.monitor.check import Check
 from runner.settings import Settings
-from runner.sources import dome, gamma
+from runner.sources import gamma, orders
 from runner.warehouse.connect import connect
 
 
@@ -118,13 +119,21 @@ def _warehouse(settings: Settings) -> list[Check]:
 
 
 def _orders(settings: Settings) -> list[Check]:
-    async def ask() -> str:
-        async with dome.client(settings) as http:
-            await http.get("/polymarket/orders", [("limit", "1")])
+    async def ask(path: str) -> str:
+        async with orders.client(settings) as http:
+            await http.get(path, [("limit", "1")])
         return f"{settings.dome_base_url} answers, " + ("key accepted" if settings.dome_api_key else "no key needed")
 
     fix = "Set POLYTRADES_DOME_BASE_URL to an order API that answers, or try a local one: `polytrades simulate`."
-    return [_asked("order API", ask, fix)]
+    path = settings.orders_path or orders.dialect_of(settings).path
+    found = _asked("order API", lambda: ask(path), fix)
+    if found.passed or settings.orders_path:
+        return [found]
+    for name, dialect in orders.DIALECTS.items():
+        if name != settings.order_api and _asked("order API", partial(ask, dialect.path), fix).passed:
+            fix = f"It speaks another dialect: set POLYTRADES_ORDER_API={name}."
+            return [Check("order API", False, found.finding, fix)]
+    return [found]
 
 
 def _gamma(settings: Settings) -> list[Check]:

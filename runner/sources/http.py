@@ -1,20 +1,21 @@
-"""One HTTP client for every upstream: rate limit, retries, size limit, and answers that are what they claim to be."""
+"""One HTTP client for every upstream: pace, retries, limits, and answers that are what they claim to be."""
 
 import asyncio
 import email.utils
 import os
 import time
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import aiohttp
 import msgspec
-import stamina
-from aiolimiter import AsyncLimiter
+import tenacity
 
 from runner import log
-from runner.errors import KeyRefused, Unavailable, UpstreamError, UsageError
+from runner.errors import BudgetSpent, KeyRefused, Unavailable, UpstreamError, UsageError
+from runner.sources.pace import Pace, full_jitter
 
 Shape = TypeVar("Shape")
 Params = Iterable[tuple[str, str]]
@@ -25,7 +26,22 @@ _LONGEST_WAIT = 60.0
 """Most seconds waited because an upstream says so; beyond that the wallet fails and its checkpoint stays."""
 _LONGEST_CONNECT = 10.0
 """Seconds for a connection: an address behind which nothing is must not take five whole timeouts to be noticed."""
-_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+_TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+_GIVE_UP_AFTER = 10
+"""Requests in a row without a usable answer, each after all its attempts: then the upstream is down."""
+
+
+class Budget:
+    """How many requests may still be sent, over all clients that share it; None: as many as it takes."""
+
+    def __init__(self, requests: int | None = None) -> None:
+        self.limit = requests
+        self.sent = 0
+
+    @property
+    def is_spent(self) -> bool:
+        """True if no request may be sent any more."""
+        return self.limit is not None and self.sent >= self.limit
 
 
 class Http:
@@ -38,7 +54,9 @@ class Http:
         key_settings: the variables about its key, for messages; empty if it takes none.
         headers: sent with every request.
         requests_per_second, in_flight: limits over all requests of this client.
-        timeout, attempts: of one request.
+        timeout, attempts, patience: of one request: seconds for one answer, how often it is tried, and seconds for
+            all attempts together.
+        budget: shared with other clients.
     """
 
     def __init__(
@@ -53,24 +71,29 @@ class Http:
         in_flight: int,
         timeout: float,
         attempts: int,
+        patience: float = 300.0,
+        budget: Budget | None = None,
     ) -> None:
         self.name = name
         self.base_url = base_url
         self._setting = base_url_setting
         self._key_settings = key_settings
         self._headers = headers or {}
-        # One request a slot: a larger bucket would let a burst above the limit through.
-        self._limiter = AsyncLimiter(1, 1 / requests_per_second)
+        self.budget = budget or Budget()
+        self.clock_ahead: float | None = None
+        """Seconds that our clock is ahead of the upstream's, by its newest answer."""
+        self._pace = Pace(requests_per_second)
         self._slots = asyncio.Semaphore(in_flight)
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, _LONGEST_CONNECT))
         self._attempts = attempts
+        self._patience = patience
+        self._unanswered = 0
         self._session: aiohttp.ClientSession | None = None
         self._answered: set[str] = set()
         self.requests = 0
         """How many times `get` was called."""
 
     async def __aenter__(self) -> Self:
-        stamina.instrumentation.set_on_retry_hooks([_tell_retry])
         self._session = aiohttp.ClientSession(
             headers={"Accept": "application/json", "User-Agent": "polytrades", **self._headers},
             timeout=self._timeout,
@@ -90,20 +113,43 @@ class Http:
         Raises:
             Unavailable: no usable answer after all attempts, for a reason that may pass.
             UpstreamError: an answer that another attempt would not change.
+            BudgetSpent: the run may send no more requests.
             KeyRefused: the key is missing or refused.
             UsageError: there is no such path below the base URL.
         """
         query = list(params)
         self.requests += 1
-        retrying = stamina.retry_context(
-            on=_wait_or_retry, attempts=self._attempts, timeout=None, wait_initial=0.2, wait_max=10.0
+        if self._unanswered >= _GIVE_UP_AFTER:
+            raise Unavailable(
+                f"{self.name} at {self.base_url} has not answered {self._unanswered} requests in a row, each tried "
+                f"{self._attempts} times: nothing more is asked of it. Check it and {self._setting}, then run the same "
+                "command again."
+            )
+        retrying = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(Unavailable),
+            stop=tenacity.stop_after_attempt(self._attempts) | tenacity.stop_before_delay(self._patience),
+            wait=_wait,
+            before_sleep=_tell_retry,
+            reraise=True,
         )
-        async for attempt in retrying:
-            with attempt:
-                async with self._slots:
-                    await self._limiter.acquire()
-                    return await self._get_once(path, query)
-        raise AssertionError("stamina ends with a result or an error")
+        try:
+            async for attempt in retrying:
+                with attempt:
+                    async with self._slots:
+                        await self._pace.turn()
+                        if self.budget.is_spent:
+                            raise BudgetSpent(
+                                f"All {self.budget.limit:,} requests that this run may send have been sent. What came "
+                                "is kept; the same command goes on from there."
+                            )
+                        self.budget.sent += 1
+                        body = await self._get_once(path, query)
+        except Unavailable:
+            self._unanswered += 1
+            raise
+        self._unanswered = 0
+        self._pace.speed_up()
+        return body
 
     async def _get_once(self, path: str, query: list[tuple[str, str]]) -> bytes:
         if self._session is None:
@@ -112,6 +158,7 @@ class Http:
             async with self._session.get(self.base_url + path, params=query, allow_redirects=False) as response:
                 body = await self._body(response, path)
                 status, headers = response.status, response.headers
+                self._compare_clocks(headers.get("Date"))
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Unavailable(
                 f"{self.name} at {self.base_url} does not answer {path}: {self._why(error)}. Check the address in "
@@ -123,6 +170,15 @@ class Http:
             return answer
         self._refuse(status, body, headers.get("Retry-After"), path)
         raise AssertionError("_refuse raises")
+
+    def _compare_clocks(self, date: str | None) -> None:
+        """Notes how far our clock is ahead of the upstream's, whose answers carry the time."""
+        try:
+            theirs = email.utils.parsedate_to_datetime(date or "")
+        except ValueError:
+            return
+        if theirs.tzinfo is not None:
+            self.clock_ahead = (datetime.now(UTC) - theirs).total_seconds()
 
     async def _body(self, response: aiohttp.ClientResponse, path: str) -> bytes:
         chunks = []
@@ -181,9 +237,12 @@ class Http:
             )
         if status in _TRANSIENT:
             wait = _seconds(retry_after)
+            wait = None if wait is None else min(wait, _LONGEST_WAIT)
+            if status == 429 or wait:
+                self._pace.slow_down(wait)
             raise Unavailable(
                 f"{self.name} answered {path} with {status} ({said}). It may pass: run the same command again later.",
-                retry_after=None if wait is None else min(wait, _LONGEST_WAIT),
+                retry_after=wait,
             )
         if 300 <= status < 400:
             raise UpstreamError(
@@ -223,16 +282,20 @@ def _is_whole(body: bytes) -> bool:
     return True
 
 
-def _tell_retry(details: stamina.instrumentation.RetryDetails) -> None:
-    """One short line for each retry, on stderr; stamina's own goes to stdout."""
-    reason = str(details.caused_by).partition(". ")[0]
-    log.get().warning("retry", number=details.retry_num, wait_seconds=round(details.wait_for, 1), reason=reason)
+def _tell_retry(state: tenacity.RetryCallState) -> None:
+    """One short line for each retry, on stderr."""
+    error = state.outcome.exception() if state.outcome else None
+    reason = str(error).partition(". ")[0]
+    log.get().warning("retry", number=state.attempt_number, wait_seconds=round(state.upcoming_sleep, 1), reason=reason)
 
 
-def _wait_or_retry(error: Exception) -> bool | float:
-    if not isinstance(error, Unavailable):
-        return False
-    return True if error.retry_after is None else error.retry_after
+def _wait(state: tenacity.RetryCallState) -> float:
+    """Seconds before the next attempt: what the upstream says, and a little more so that not all come at once."""
+    error = state.outcome.exception() if state.outcome else None
+    jitter = full_jitter(state.attempt_number, 0.2, 10.0)
+    if isinstance(error, Unavailable) and error.retry_after is not None:
+        return error.retry_after + min(jitter, 1.0)
+    return jitter
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -1,15 +1,16 @@
-"""Landing and what decides what is fetched: tables, followed wallets, checkpoints, batches, rejections."""
+"""Landing and what decides what is fetched: tables, followed wallets, batches."""
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 
-from runner import project
+from runner import failpoints, project
 from runner.errors import HeldBack
-from runner.warehouse.protocol import Batch, Checkpoint, FollowedWallet, Rejection
-from runner.warehouse.statements import Statements
+from runner.warehouse.coverage import Coverage
+from runner.warehouse.protocol import Batch, Covered, FollowedWallet, Rejection
+from runner.warehouse.rejected import Rejected
 
 
-class Landing(Statements):
+class Landing(Coverage, Rejected):
     """Everything that a run writes before dbt."""
 
     def prepare(self) -> None:
@@ -32,6 +33,7 @@ class Landing(Statements):
                             f"alter table {self._quoted(schema, table.name)} "
                             f"add column if not exists {self._quoted(name)} {self._type(kind)}",
                         )
+        failpoints.passing("tables.made")
 
     def _definition(self, table: project.SourceTable) -> str:
         """Columns for a CREATE TABLE, or the query that makes the only row."""
@@ -44,7 +46,7 @@ class Landing(Statements):
         )
         return f"as select {values}"
 
-    # Wallets and checkpoints.
+    # Wallets.
 
     def followed_wallets(self) -> list[FollowedWallet]:
         """See Warehouse."""
@@ -85,18 +87,7 @@ class Landing(Statements):
                         for wallet in added
                     ],
                 )
-
-    def checkpoints(self, source: str) -> dict[str, datetime]:
-        """See Warehouse."""
-        if not self._has_state("checkpoints"):
-            return {}
-        rows = self._query(
-            "checkpoints",
-            f"select wallet_address, fetched_until from {self._state('checkpoints')} where source = @source "
-            "qualify row_number() over (partition by wallet_address order by recorded_at desc, fetched_until desc) = 1",
-            source=source,
-        )
-        return dict(rows)
+        failpoints.passing("wallets.changed")
 
     # Landing.
 
@@ -104,7 +95,7 @@ class Landing(Statements):
         self,
         batch: Batch | None,
         rejections: Sequence[Rejection],
-        checkpoints: Sequence[Checkpoint],
+        covered: Sequence[Covered],
         run_id: str,
         at: datetime,
     ) -> bool:
@@ -112,40 +103,12 @@ class Landing(Statements):
         with self._step():
             is_new = batch is not None and not self._has_landed(batch.batch_id)
             if batch is not None and is_new:
-                self._list_in_manifest(batch, self._load(batch), run_id)
+                landed_at = self._load(batch)
+                failpoints.passing("batch.loaded")
+                self._list_in_manifest(batch, landed_at, run_id)
+                failpoints.passing("batch.listed")
             self._reject(rejections, run_id, at)
-            if checkpoints:
-                self._insert(
-                    "record_coverage",
-                    project.source_table("state", "coverage"),
-                    [
-                        {
-                            "source": row.source,
-                            "wallet_address": row.wallet_address,
-                            "window_start": row.window_start,
-                            "window_end": row.fetched_until,
-                            "status": "complete",
-                            "records_received": row.records,
-                            "run_id": run_id,
-                            "recorded_at": at,
-                        }
-                        for row in checkpoints
-                    ],
-                )
-                self._insert(
-                    "move_checkpoints",
-                    project.source_table("state", "checkpoints"),
-                    [
-                        {
-                            "source": row.source,
-                            "wallet_address": row.wallet_address,
-                            "fetched_until": row.fetched_until,
-                            "run_id": run_id,
-                            "recorded_at": at,
-                        }
-                        for row in checkpoints
-                    ],
-                )
+            self._record_coverage(covered, run_id, at)
         return is_new
 
     def _has_landed(self, batch_id: str) -> bool:
@@ -184,25 +147,6 @@ class Landing(Statements):
                 f"The lease of this run has passed to another one, so batch {batch.batch_id} does not count as landed. "
                 "Nothing is lost: run the same command again when the other run has ended; `polytrades lease` shows it."
             )
-
-    def _reject(self, rejections: Sequence[Rejection], run_id: str, at: datetime) -> None:
-        """Adds the rejections that are not there yet: the overlap sends the same bad record every night."""
-        if not rejections:
-            return
-        incoming = {(row.record_hash, row.reason): row for row in reversed(rejections)}
-        known = set(
-            self._query(
-                "known_rejections",
-                f"select record_hash, reason from {self._landing('rejected_records')} "
-                f"where record_hash in (select seen from {self._each('hashes', 'seen')})",
-                hashes=sorted({record_hash for record_hash, _ in incoming}),
-            )
-        )
-        rows = [
-            {**row.__dict__, "run_id": run_id, "landed_at": at} for key, row in incoming.items() if key not in known
-        ]
-        if rows:
-            self._insert("keep_rejections", project.source_table("landing", "rejected_records"), rows)
 
     def empty_merged_days(self, before: date) -> dict[str, int]:
         """See Warehouse."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from runner.warehouse.adoption import Adoption
+from runner.windows import Window
 
 
 @dataclass(frozen=True)
@@ -23,17 +24,59 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """`wallet_address` has been fetched completely from `source` from `window_start` to `fetched_until` (exclusive).
+class Covered:
+    """One attempt at a wallet's window, for the coverage ledger.
 
-    `window_start` None: since ever. `records` came for it.
+    `status`: `complete` (answered to its end), `failed` (not), or `skipped` (nobody wants it). `window_start` None:
+    since ever. `declared`: records that the upstream said there are, if it did; `received` came. With
+    `moves_checkpoint` the wallet's checkpoint becomes `window_end`.
     """
 
     source: str
     wallet_address: str
     window_start: datetime | None
+    window_end: datetime
+    status: str
+    received: int
+    declared: int | None = None
+    moves_checkpoint: bool = False
+
+
+@dataclass(frozen=True)
+class CheckpointMove:
+    """A row of state.checkpoints."""
+
+    source: str
+    wallet_address: str
     fetched_until: datetime
-    records: int
+    run_id: str
+    recorded_at: datetime
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A window whose newest complete answer held another number of records than the upstream said."""
+
+    source: str
+    wallet_address: str
+    window_start: datetime | None
+    window_end: datetime
+    declared: int
+    received: int
+
+
+@dataclass(frozen=True)
+class RejectedRecord:
+    """A record in quarantine that has not been replayed."""
+
+    record_hash: str
+    reason: str
+    detail: str
+    record: str
+    origin: str
+    source: str
+    run_id: str
+    landed_at: datetime
 
 
 @dataclass(frozen=True)
@@ -160,11 +203,35 @@ class Warehouse(Protocol):
         self,
         batch: Batch | None,
         rejections: Sequence[Rejection],
-        checkpoints: Sequence[Checkpoint],
+        covered: Sequence[Covered],
         run_id: str,
         at: datetime,
     ) -> bool:
-        """Rows, manifest, rejections and checkpoints, all or nothing. False if the batch had landed before."""
+        """Rows, manifest, rejections, coverage, checkpoints, all or nothing. False if the batch had landed before."""
+
+    def coverage(self, sources: Sequence[str], with_skipped: bool = True) -> dict[str, list[Window]]:
+        """Wallet address → what is covered by any of the sources: windows that do not touch, oldest first.
+
+        Windows before a `--since` count as covered with `with_skipped`; failed attempts never do.
+        """
+
+    def differences(self, sources: Sequence[str]) -> list[Difference]:
+        """Windows in which another number of records came than was declared, the newest first, at most 1,000."""
+
+    def checkpoint_moves(self, wallet: str | None) -> list[CheckpointMove]:
+        """All moves of one wallet's checkpoints, newest first; None: the newest of each, the oldest instant first."""
+
+    def set_checkpoints(self, moves: Sequence[CheckpointMove]) -> None:
+        """Moves checkpoints by hand, back too."""
+
+    def rejected_by_reason(self) -> list[tuple[str, int, datetime]]:
+        """Reason, number of records and time of the newest, of records not replayed; the most first."""
+
+    def rejected_records(self, reason: str | None, limit: int, after: str = "") -> list[RejectedRecord]:
+        """At most `limit` records that have not been replayed, by hash, those after the hash `after`."""
+
+    def mark_replayed(self, record_hashes: Sequence[str], run_id: str, at: datetime) -> None:
+        """Records that these have been let in; called after they have landed."""
 
     def conditions_to_fetch(self, closed_since: datetime) -> list[Wanted]:
         """Markets to ask for: of landed fills and not in `markets`; open there; closed since then, without a winner."""
@@ -180,6 +247,9 @@ class Warehouse(Protocol):
 
     def new_fills(self) -> int:
         """How many keys of the batch that was just merged `trades` did not have before."""
+
+    def newest_fills(self) -> dict[str, datetime]:
+        """Wallet address → time of its newest fill in `trades`."""
 
     def totals(self) -> Totals:
         """Reads what `status` shows."""

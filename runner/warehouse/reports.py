@@ -4,7 +4,7 @@ from datetime import date, datetime, timedelta
 
 from runner import project
 from runner.warehouse.protocol import JobCost, Run, Totals
-from runner.warehouse.statements import Statements
+from runner.warehouse.rejected import Rejected
 from runner.windows import utc_now
 
 _RUN_COLUMNS = (
@@ -13,7 +13,7 @@ _RUN_COLUMNS = (
 )
 
 
-class Reports(Statements):
+class Reports(Rejected):
     """Reads counts and small tables, never the columns of `trades`."""
 
     def record_run(self, run: Run, at: datetime) -> None:
@@ -26,6 +26,16 @@ class Reports(Statements):
         """See Warehouse."""
         table = self._quoted(self._schemas.intermediate, "int_trades_deduplicated")
         return int(self._one("new_fills", f"select count(*) from {table} where is_new and key_quality <> 'retired'")[0])
+
+    def newest_fills(self) -> dict[str, datetime]:
+        """See Warehouse. `traders` knows it: a row a wallet."""
+        if not self._has_mart("traders"):
+            return {}
+        rows = self._query(
+            "newest_fills",
+            f"select wallet_address, last_fill_at from {self._mart('traders')} where last_fill_at is not null",
+        )
+        return dict(rows)
 
     def totals(self) -> Totals:
         """See Warehouse. Reads counts and small tables, never the columns of `trades`."""
@@ -62,13 +72,7 @@ class Reports(Statements):
                 f"from {self._landing('batches')} where landing_table = 'trades' and batch_id not in "
                 f"(select batch_id from {self._state('merged_batches')} where mart = 'trades')",
             )
-            totals.rejected_by_reason = dict(
-                self._query(
-                    "count_rejected",
-                    f"select reason, count(*) as records from {self._landing('rejected_records')} "
-                    "group by reason order by records desc, reason",
-                )
-            )
+            totals.rejected_by_reason = {reason: count for reason, count, _ in self.rejected_by_reason()}
             totals.rejected_records = sum(totals.rejected_by_reason.values())
             totals.lost_marts = [
                 mart

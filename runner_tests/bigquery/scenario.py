@@ -27,7 +27,7 @@ from runner.monitor.doctor_bigquery import examine_bigquery
 from runner.settings import Settings
 from runner.warehouse.bigquery import BigQueryWarehouse
 from runner.warehouse.connect import connect
-from runner.warehouse.protocol import Checkpoint, FollowedWallet, Run
+from runner.warehouse.protocol import Covered, FollowedWallet, Run
 from runner.windows import utc_now
 from runner_tests.bigquery.proxy import Job, Proxy
 from runner_tests.bigquery.repeats import Repeats
@@ -178,7 +178,7 @@ def _land(warehouse: BigQueryWarehouse, home: Home) -> None:
     ]
     intake = Intake(warehouse, "dome", home.folder / "spool", RUN, batch_rows=100)
     intake.add([json.dumps(record).encode() for record in records], WALLET, "test")
-    intake.finished(Checkpoint("dome", WALLET, None, AT, len(records)))
+    intake.covered(Covered("dome", WALLET, None, AT, "complete", len(records), moves_checkpoint=True))
     intake.flush()
 
 

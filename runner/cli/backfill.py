@@ -1,0 +1,126 @@
+"""`polytrades backfill`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from runner.cli.options import DryRun, Json, MaxRequests, Target
+
+if TYPE_CHECKING:  # imported when the command runs
+    from runner.cli.output import Output
+    from runner.engine.plan import BackfillPlan
+    from runner.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command(
+        epilog="Examples: polytrades backfill --from 2024-01-01 --to 2025-01-01 --dry-run · "
+        "polytrades backfill --gaps · polytrades backfill --from 2024-01-01 --status"
+    )(backfill)
+
+
+def backfill(
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="Where the window begins (UTC; default: since ever).")
+    ] = None,
+    end: Annotated[
+        str | None,
+        typer.Option("--to", metavar="TIME", help="Where it ends, not included (UTC; default: where sync begins)."),
+    ] = None,
+    wallet: Annotated[
+        list[str] | None,
+        typer.Option("--wallet", metavar="ADDRESS", help="Only this followed wallet; may be given several times."),
+    ] = None,
+    gaps: Annotated[
+        bool, typer.Option("--gaps", help="Only the holes that `polytrades gaps` lists, within the window if given.")
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Ask for what is covered too: an upstream may have found more since.")
+    ] = False,
+    slice_days: Annotated[
+        int, typer.Option("--slice-days", min=1, max=3650, help="Days that are fetched and merged at a time.")
+    ] = 90,
+    status: Annotated[
+        bool, typer.Option("--status", help="Say how much of the window is covered; change nothing.")
+    ] = False,
+    max_requests: MaxRequests = None,
+    dry_run: DryRun = False,
+    target: Target = None,
+    json: Json = False,
+) -> None:
+    """Fetch a past window of the followed wallets, in slices of time, each landed and merged before the next.
+
+    What is covered already is not asked for, so after Ctrl-C or a crash the same command goes on where it was. No
+    checkpoint moves.
+    """
+    from runner import settings as runner_settings
+    from runner.cli.output import Output
+    from runner.cli.summary import finish
+    from runner.engine.backfill import backfill as run_backfill
+    from runner.engine.plan import BackfillOptions, plan_backfill
+    from runner.errors import UsageError
+    from runner.warehouse.connect import connect
+    from runner.windows import parse_instant
+
+    if not gaps and start is None and end is None:
+        raise UsageError("Say which window: --from, --to or both; or --gaps for the holes in what has been fetched.")
+    settings = runner_settings.load(target=target)
+    output = Output(json)
+    options = BackfillOptions(
+        start=parse_instant(start) if start else None,
+        end=parse_instant(end) if end else None,
+        only=wallet or (),
+        again=again,
+        gaps=gaps,
+        slice_days=slice_days,
+        max_requests=max_requests,
+    )
+    warehouse = connect(settings)
+    if dry_run or status:
+        _show(settings, plan_backfill(settings, warehouse, options), output)
+        return
+    finish(settings, warehouse, run_backfill(settings, warehouse, options, output), output)
+
+
+def _show(settings: "Settings", plan: "BackfillPlan", output: "Output") -> None:
+    """How much is covered, slice by slice, and what fetching the rest takes at least."""
+    from runner.engine.backfill import duration
+
+    share = plan.covered / plan.wanted if plan.wanted else 1.0
+    requests = len(plan.tasks)
+    seconds = requests / settings.requests_per_second
+    days = max(((window.end - window.begins).days + 1 for window, _ in plan.slices), default=0)
+    content = {
+        "command": "backfill",
+        "dry_run": True,
+        "exit_code": 0,
+        "wallets": len(plan.wallets),
+        "covered_share": round(share, 6),
+        "slices": [
+            {"start": window.begins.isoformat(), "end": window.end.isoformat(), "windows": len(tasks)}
+            for window, tasks in plan.slices
+        ],
+        "requests_at_least": requests,
+        "seconds_at_least": round(seconds, 1),
+        "load_jobs_at_least": len(plan.slices),
+        "partitions_a_build": days,
+    }
+    window = f"{plan.window.begins:%Y-%m-%d %H:%M} to {plan.window.end:%Y-%m-%d %H:%M} UTC"
+    lines = [f"{share:.1%} of {window} is covered for {len(plan.wallets):,} wallets."]
+    if plan.slices:
+        lines.append(
+            f"Left: {requests:,} windows in {len(plan.slices):,} slices, so at least {requests:,} requests "
+            f"({duration(seconds)} at {settings.requests_per_second:g} a second) and one more for each further "
+            f"{settings.page_size:,} fills of a window."
+        )
+        lines.append(
+            f"Loads: one for each {settings.batch_rows:,} fills, at least {len(plan.slices):,} (BigQuery takes "
+            f"1,500 a day for a table). A slice touches at most {days:,} days (BigQuery allows a merge 4,000)."
+        )
+        lines += [
+            f"  {part.begins:%Y-%m-%d} to {part.end:%Y-%m-%d}  {len(tasks):,} windows"
+            for part, tasks in plan.slices[:20]
+        ]
+        lines += [f"  … and {len(plan.slices) - 20:,} more slices"] if len(plan.slices) > 20 else []
+    output.result(content, "\n".join(lines))

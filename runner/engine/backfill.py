@@ -1,0 +1,89 @@
+"""`backfill`: the engine of `sync` over a past window, slice by slice, each merged before the next is fetched."""
+
+import time
+
+from runner import dbt, failpoints
+from runner.engine.build import Display, build
+from runner.engine.plan import BackfillOptions, BackfillPlan, plan_backfill
+from runner.engine.record import Recorded, Summary
+from runner.engine.run import check_fetched, enrich_landed, fetch, intake_for, tell_unknown_fields
+from runner.engine.writer import new_run_id, writing
+from runner.settings import Settings
+from runner.sources import orders
+from runner.sources.http import Budget
+from runner.warehouse.protocol import Warehouse
+
+_FEW_ROWS = 200_000
+"""Landed rows for which it is not worth starting dbt before the last slice."""
+
+
+def backfill(settings: Settings, warehouse: Warehouse, options: BackfillOptions, display: Display) -> Summary:
+    """Fetches what of a past window nobody has fetched; stopped anywhere, the same call goes on.
+
+    Raises:
+        PolytradesError: the run ended early; the slices before are merged, what had landed stays.
+    """
+    plan_backfill(settings, warehouse, options)  # what is wrong with it is said before anything is written
+    dbt.prepare(settings)
+    warehouse.prepare()
+    run_id = new_run_id()
+    with writing(settings, warehouse, "backfill", run_id, display):
+        plan = plan_backfill(settings, warehouse, options)
+        wallets = {task.wallet for task in plan.tasks}
+        with Recorded("backfill", warehouse, run_id, wallets=len(wallets)) as summary:
+            if not plan.slices:
+                summary.messages.append("Everything in this window is covered already; nothing was asked for.")
+            _run_slices(settings, warehouse, plan, options, summary, display)
+    return summary
+
+
+def _run_slices(
+    settings: Settings,
+    warehouse: Warehouse,
+    plan: BackfillPlan,
+    options: BackfillOptions,
+    summary: Summary,
+    display: Display,
+) -> None:
+    budget = Budget(options.max_requests)
+    rate = Rate()
+    with intake_for(settings, warehouse, orders.dialect_of(settings), summary.run_id) as intake:
+        summary.counts = intake.counts
+        merged = 0
+        for number, (window, tasks) in enumerate(plan.slices, start=1):
+            phase = f"Slice {number} of {len(plan.slices)}, {window.begins:%Y-%m-%d} to {window.end:%Y-%m-%d}"
+            fetched = fetch(settings, intake, tasks, budget, phase, display)
+            check_fetched(settings, tasks, fetched, summary)
+            display.note(f"{phase}: {fetched.received:,} records. {rate.told(number, len(plan.slices))}")
+            is_last = number == len(plan.slices) or budget.is_spent
+            if is_last or summary.counts.landed - merged >= _FEW_ROWS:
+                enrich_landed(settings, warehouse, summary, display)
+                build(settings, warehouse, summary, display)
+                merged = summary.counts.landed
+            failpoints.passing("slice.ended")
+            if is_last or (summary.build and not summary.build.is_complete):
+                break
+    if not plan.slices:  # what a run before has landed and not merged
+        build(settings, warehouse, summary, display)
+    tell_unknown_fields(summary)
+
+
+class Rate:
+    """How fast slices go by, and how long the rest will take if it goes on like that."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def told(self, done: int, total: int) -> str:
+        """A sentence about the time left."""
+        if done >= total:
+            return "That was the last one."
+        left = (time.monotonic() - self._began) / done * (total - done)
+        return f"About {duration(left)} left for {total - done:,} slices."
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: `40 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:,.0f} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"

@@ -1,0 +1,194 @@
+"""What is to be fetched: which wallets, and of each which windows. Nothing is written here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from runner.engine import wallets
+from runner.engine.fetch import Task
+from runner.errors import UsageError
+from runner.settings import Settings
+from runner.sources.orders import API_SOURCES, dialect_of
+from runner.warehouse.protocol import Covered, Warehouse
+from runner.windows import EVER, Window, holes, slices, utc_now
+
+
+@dataclass(frozen=True)
+class SyncOptions:
+    """What `sync` was asked for. `only` filters the followed wallets and changes nothing."""
+
+    wallets_file: Path | None = None
+    allow_shrink: bool = False
+    only: Sequence[str] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    max_requests: int | None = None
+
+
+@dataclass(frozen=True)
+class SyncPlan:
+    """What a sync does: the change of the list, the tasks (new fills first, then history), and what nobody wants."""
+
+    change: wallets.WalletChange
+    wallets: list[str]
+    tasks: list[Task]
+    skipped: list[Covered] = field(default_factory=list)
+    since_ignored: int = 0
+    """Wallets for which `since` means nothing, because they have been fetched before."""
+
+
+def plan_sync(settings: Settings, warehouse: Warehouse, options: SyncOptions) -> SyncPlan:
+    """What the list changes, then the wallets to fetch and their windows.
+
+    A wallet whose window holds nothing to ask for is left out.
+
+    Raises:
+        UsageError: a list or an address is wrong, no wallet is followed, a filter names one that is not, or `since` is
+            not before the end.
+    """
+    change, chosen = _chosen_wallets(warehouse, options)
+    until = _end(settings, options.until)
+    if options.since and options.since >= until:
+        raise UsageError(
+            f"--since {options.since.isoformat()} is not before the end of the window, {until.isoformat()}."
+        )
+    source = dialect_of(settings).source
+    checkpoints = warehouse.checkpoints(source)
+    coverage = warehouse.coverage(API_SOURCES)
+    overlap = timedelta(hours=settings.overlap_hours)
+    plan = SyncPlan(change, chosen, [])
+    history: list[Task] = []
+    ignored = 0
+    for wallet in chosen:
+        covered = coverage.get(wallet, [])
+        reached = checkpoints.get(wallet) or (covered[-1].end if covered else None)
+        if reached is None:
+            history.append(Task(wallet, Window(options.since, until), is_history=True))
+            if options.since and options.since > EVER:
+                plan.skipped.append(Covered(source, wallet, None, options.since, "skipped", 0))
+            continue
+        ignored += options.since is not None
+        if reached < until:
+            plan.tasks.append(Task(wallet, Window(reached - overlap, until)))
+        past = Window(None, min(reached, until))
+        history += [Task(wallet, hole, moves_checkpoint=False, is_history=True) for hole in holes(past, covered)]
+    plan.tasks.extend(history)
+    askable = [task for task in plan.tasks if task.window.is_askable or task.is_history]
+    return SyncPlan(change, chosen, askable, plan.skipped, ignored)
+
+
+def _chosen_wallets(warehouse: Warehouse, options: SyncOptions) -> tuple[wallets.WalletChange, list[str]]:
+    only = [wallets.check_wallet(text, "--wallet") for text in options.only]
+    present = warehouse.followed_wallets()
+    change = wallets.plan_change(present, options.wallets_file, options.allow_shrink)
+    followed = sorted({wallet.wallet_address for wallet in present} - set(change.removed) | set(change.added))
+    return change, _filtered(followed, only)
+
+
+def _filtered(followed: list[str], only: list[str]) -> list[str]:
+    for wallet in only:
+        if wallet not in followed:
+            raise UsageError(
+                f"The wallet {wallet} is not followed, and --wallet only filters. Add it to seeds/wallets.csv or to "
+                "the file of --wallets."
+            )
+    if not followed:
+        raise UsageError(
+            "No wallet is followed. Put addresses into seeds/wallets.csv, one a line below its header, or name a file "
+            "with --wallets FILE."
+        )
+    return list(dict.fromkeys(only)) or followed
+
+
+def _end(settings: Settings, until: datetime | None) -> datetime:
+    latest = utc_now() - timedelta(minutes=settings.settle_lag_minutes)
+    return min(until, latest) if until else latest
+
+
+@dataclass(frozen=True)
+class BackfillOptions:
+    """What `backfill` was asked for. `gaps`: the holes of the coverage ledger, whatever the window."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+    only: Sequence[str] = ()
+    again: bool = False
+    gaps: bool = False
+    slice_days: int = 90
+    max_requests: int | None = None
+
+
+@dataclass(frozen=True)
+class BackfillPlan:
+    """What a backfill does: its slices, oldest first, each with the windows that are still to be fetched.
+
+    `wanted` and `covered` are in wallet-seconds: all that was asked for, and what of it is there already.
+    """
+
+    window: Window
+    wallets: list[str]
+    slices: list[tuple[Window, list[Task]]]
+    wanted: float
+    covered: float
+
+    @property
+    def tasks(self) -> list[Task]:
+        """The windows of all slices."""
+        return [task for _, tasks in self.slices for task in tasks]
+
+
+def plan_backfill(settings: Settings, warehouse: Warehouse, options: BackfillOptions) -> BackfillPlan:
+    """What of the window nobody has fetched, slice by slice and wallet by wallet.
+
+    What is covered is left out, so the same command goes on where it was stopped; with `again` it is asked once more.
+
+    Raises:
+        UsageError: the window is empty or in the future, no wallet is followed, or a filter names one that is not.
+    """
+    only = [wallets.check_wallet(text, "--wallet") for text in options.only]
+    chosen = _filtered(sorted(wallet.wallet_address for wallet in warehouse.followed_wallets()), only)
+    end = _end(settings, options.end)
+    target = Window(options.start, end)
+    if target.begins >= end:
+        raise UsageError(
+            f"The window from {target.begins.isoformat()} to {end.isoformat()} is empty: --from must be before --to, "
+            f"and both before now less settle_lag_minutes. There are no fills before {EVER:%Y-%m-%d}."
+        )
+    # What was left out with --since is fetched when somebody asks for it here, and is no gap.
+    coverage = warehouse.coverage(API_SOURCES, with_skipped=options.gaps)
+    wanted = covered = 0.0
+    missing: list[Task] = []
+    for wallet in chosen:
+        known = coverage.get(wallet, [])
+        asked = target
+        if known and (options.gaps or options.end is None):
+            asked = Window(options.start, min(end, known[-1].end))  # from there on it is for sync
+        elif options.gaps:
+            continue
+        left = [asked] if options.again else holes(asked, known)
+        wanted += asked.length.total_seconds()
+        covered += asked.length.total_seconds() - sum(hole.length.total_seconds() for hole in left)
+        missing += [Task(wallet, hole, moves_checkpoint=False) for hole in left]
+    if not missing:
+        return BackfillPlan(target, chosen, [], wanted, covered)
+    begins = min(task.window.begins for task in missing)
+    ends = max(task.window.end for task in missing)
+    cut = []
+    for part in slices(Window(begins, ends), timedelta(days=options.slice_days)):
+        tasks = [
+            Task(task.wallet, piece, moves_checkpoint=False)
+            for task in missing
+            if (piece := _within(task.window, part)) is not None
+        ]
+        if tasks:
+            cut.append((part, tasks))
+    return BackfillPlan(target, chosen, cut, wanted, covered)
+
+
+def _within(window: Window, part: Window) -> Window | None:
+    """What of `window` lies in `part`; the oldest piece of a window without a start has none either."""
+    begins, end = max(window.begins, part.begins), min(window.end, part.end)
+    if begins >= end:
+        return None
+    return Window(None if window.start is None and begins == window.begins else begins, end)

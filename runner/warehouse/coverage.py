@@ -1,0 +1,151 @@
+"""What has been asked for and answered: the coverage ledger and the checkpoints."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from runner import failpoints, project
+from runner.warehouse.protocol import CheckpointMove, Covered, Difference
+from runner.warehouse.statements import Statements
+from runner.windows import EVER, Window
+
+
+class Coverage(Statements):
+    """State.coverage and state.checkpoints. Both are append-only; a covered instant never becomes uncovered."""
+
+    def checkpoints(self, source: str) -> dict[str, datetime]:
+        """See Warehouse."""
+        if not self._has_state("checkpoints"):
+            return {}
+        rows = self._query(
+            "checkpoints",
+            f"select wallet_address, fetched_until from {self._state('checkpoints')} where source = @source "
+            "qualify row_number() over (partition by wallet_address order by recorded_at desc, fetched_until desc) = 1",
+            source=source,
+        )
+        return dict(rows)
+
+    def coverage(self, sources: Sequence[str], with_skipped: bool = True) -> dict[str, list[Window]]:
+        """See Warehouse. The union is made where the rows are: a wallet has a row a night, and few islands."""
+        if not self._has_state("coverage"):
+            return {}
+        rows = self._query(
+            "coverage",
+            "with windows as ("
+            "select wallet_address, coalesce(window_start, @ever) as starts, window_end as ends "
+            f"from {self._state('coverage')} "
+            f"where status in (select known from {self._each('statuses', 'known')}) "
+            f"and source in (select name from {self._each('sources', 'name')})), "
+            "reached as ("
+            "select *, max(ends) over (partition by wallet_address order by starts, ends "
+            "rows between unbounded preceding and 1 preceding) as ended_before from windows), "
+            "numbered as ("
+            "select *, sum(case when ended_before is null or starts > ended_before then 1 else 0 end) over ("
+            "partition by wallet_address order by starts, ends "
+            "rows between unbounded preceding and current row) as island from reached) "
+            "select wallet_address, min(starts) as starts, max(ends) as ends from numbered "
+            "group by wallet_address, island order by wallet_address, starts",
+            ever=EVER,
+            sources=list(sources),
+            statuses=["complete", "inherited", *(["skipped"] if with_skipped else [])],
+        )
+        found: dict[str, list[Window]] = {}
+        for wallet, starts, ends in rows:
+            found.setdefault(wallet, []).append(Window(None if starts <= EVER else starts, ends))
+        return found
+
+    def differences(self, sources: Sequence[str]) -> list[Difference]:
+        """See Warehouse."""
+        if not self._has_state("coverage"):
+            return []
+        rows = self._query(
+            "differences",
+            "select source, wallet_address, window_start, window_end, records_declared, records_received from ("
+            "select *, row_number() over (partition by source, wallet_address, window_start, window_end "
+            f"order by recorded_at desc) as age from {self._state('coverage')} "
+            "where status = 'complete' and records_declared is not null "
+            f"and source in (select name from {self._each('sources', 'name')})) as newest "
+            "where age = 1 and records_declared <> records_received "
+            "order by recorded_at desc, wallet_address limit 1000",
+            sources=list(sources),
+        )
+        return [Difference(*row) for row in rows]
+
+    def checkpoint_moves(self, wallet: str | None) -> list[CheckpointMove]:
+        """See Warehouse."""
+        if not self._has_state("checkpoints"):
+            return []
+        columns = "source, wallet_address, fetched_until, run_id, recorded_at"
+        if wallet is None:
+            rows = self._query(
+                "newest_checkpoints",
+                f"select {columns} from {self._state('checkpoints')} qualify row_number() over ("
+                "partition by source, wallet_address order by recorded_at desc, fetched_until desc) = 1 "
+                "order by fetched_until, wallet_address",
+            )
+        else:
+            rows = self._query(
+                "checkpoint_moves",
+                f"select {columns} from {self._state('checkpoints')} where wallet_address = @wallet "
+                "order by recorded_at desc, fetched_until desc",
+                wallet=wallet,
+            )
+        return [CheckpointMove(*row) for row in rows]
+
+    def set_checkpoints(self, moves: Sequence[CheckpointMove]) -> None:
+        """See Warehouse."""
+        # The newest row counts, and rows of one second are told apart by nothing else.
+        latest = {(move.source, move.wallet_address): move.recorded_at for move in self.checkpoint_moves(None)}
+        with self._step():
+            self._insert(
+                "set_checkpoints",
+                project.source_table("state", "checkpoints"),
+                [
+                    {
+                        **move.__dict__,
+                        "recorded_at": max(
+                            move.recorded_at,
+                            latest.get((move.source, move.wallet_address), EVER) + timedelta(seconds=1),
+                        ),
+                    }
+                    for move in moves
+                ],
+            )
+        failpoints.passing("checkpoints.set")
+
+    def _record_coverage(self, covered: Sequence[Covered], run_id: str, at: datetime) -> None:
+        """Adds attempts, then moves the checkpoints that they move."""
+        if not covered:
+            return
+        self._insert(
+            "record_coverage",
+            project.source_table("state", "coverage"),
+            [
+                {
+                    "source": row.source,
+                    "wallet_address": row.wallet_address,
+                    "window_start": row.window_start,
+                    "window_end": row.window_end,
+                    "status": row.status,
+                    "records_declared": row.declared,
+                    "records_received": row.received,
+                    "run_id": run_id,
+                    "recorded_at": at,
+                }
+                for row in covered
+            ],
+        )
+        failpoints.passing("coverage.recorded")
+        moves = [
+            {
+                "source": row.source,
+                "wallet_address": row.wallet_address,
+                "fetched_until": row.window_end,
+                "run_id": run_id,
+                "recorded_at": at,
+            }
+            for row in covered
+            if row.moves_checkpoint
+        ]
+        if moves:
+            self._insert("move_checkpoints", project.source_table("state", "checkpoints"), moves)
+            failpoints.passing("checkpoints.moved")
