@@ -21,6 +21,7 @@ from runner.errors import Unavailable, UpstreamError, UsageError
 from runner.settings import load as load_settings
 from runner.warehouse.duckdb import DuckDBWarehouse
 from runner.warehouse.protocol import Wanted
+from runner.windows import utc_now
 from runner_tests.support import Home, HttpAnswer, order, server
 
 CONDITION = "0x" + "c" * 64
@@ -42,11 +43,12 @@ def with_fills_of(home: Home, names: Sequence[str]) -> Home:
     return home
 
 
-def night(home: Home, url: str, run_id: str = "test", **values: object) -> Enriched:
-    """One night's look-ups. One attempt a request."""
+def night(home: Home, url: str, run_id: str = "test", began: datetime | None = None, **values: object) -> Enriched:
+    """One night's look-ups, one attempt a request. `began` None: after all before it, though in the same second."""
+    began = began or utc_now() + timedelta(seconds=1)
     limits = {"requests_per_second": 10_000, "request_attempts": 1} | values
     chosen = load_settings(dome_base_url=url, gamma_base_url=url, duckdb_path=home.duckdb_file, **limits)
-    return asyncio.run(enrich(chosen, DuckDBWarehouse(chosen), home.folder / "spool", run_id))
+    return asyncio.run(enrich(chosen, DuckDBWarehouse(chosen), home.folder / "spool", run_id, began))
 
 
 def answer(body: object, status: int = 200) -> HttpAnswer:
@@ -156,6 +158,17 @@ def test_nothing_is_asked_past_the_limit_and_the_rest_comes_first_the_next_night
     with server(gamma, whole=True) as (url, _):
         night(home, url, "last", metadata_requests=50)
     assert any(new in part for _, part in gamma.asked)
+
+
+def test_a_run_asks_once_for_each_however_often_it_comes_back(home: Home) -> None:
+    gamma = Gamma(has=lambda _: False)
+    with_fills_of(home, conditions(3))
+    began = utc_now()
+    with server(gamma, whole=True) as (url, _):
+        assert night(home, url, began=began).markets.asked == 3
+        home.land(order(condition_id=CONDITION, tx_hash="0x" + "e" * 64))
+        assert night(home, url, began=began).markets.asked == 1
+        assert night(home, url).markets.asked == 4
 
 
 def test_memory_is_bounded_what_has_come_is_landed_while_more_is_asked(

@@ -36,9 +36,10 @@ class Enriched:
     problems: list[str] = field(default_factory=list)
 
 
-async def enrich(settings: Settings, warehouse: Warehouse, spool: Path, run_id: str) -> Enriched:
+async def enrich(settings: Settings, warehouse: Warehouse, spool: Path, run_id: str, began: datetime) -> Enriched:
     """Fetches and lands the markets that are new, open or without a winner, then the events that are new or open.
 
+    A run, which began at `began`, asks once for each: a backfill comes here after every few slices.
     Failing loses nothing: what is missing is asked for again by the next run, and so is what `metadata_requests` left
     out.
     """
@@ -48,6 +49,7 @@ async def enrich(settings: Settings, warehouse: Warehouse, spool: Path, run_id: 
 
         async def fetched(wanted: Sequence[Wanted], upstreams: list[Upstream], landing: _Landing, limit: int) -> Tally:
             at = utc_now()
+            wanted = [one for one in wanted if one.asked_at is None or one.asked_at < began]
             tally = await look_up(
                 in_order(wanted, run_id),
                 upstreams,

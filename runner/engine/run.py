@@ -146,7 +146,8 @@ def tell_unknown_fields(summary: Summary) -> None:
 def enrich_landed(settings: Settings, warehouse: Warehouse, summary: Summary, display: Display) -> None:
     """Fetches and lands the markets and events of what has landed."""
     display.progress("Markets and events", 0, 0, "")
-    summary.enriched = asyncio.run(enrich(settings, warehouse, spool_dir(settings), summary.run_id))
+    run_id, began = summary.run_id, summary.started_at
+    summary.enriched = asyncio.run(enrich(settings, warehouse, spool_dir(settings), run_id, began))
     found = f"{summary.enriched.markets.landed:,} markets, {summary.enriched.events.landed:,} events"
     display.progress("Markets and events", 1, 1, found)
     for problem in summary.enriched.problems:
