@@ -165,9 +165,11 @@ def test_a_run_asks_once_for_each_however_often_it_comes_back(home: Home) -> Non
     with_fills_of(home, conditions(3))
     began = utc_now()
     with server(gamma, whole=True) as (url, _):
-        assert night(home, url, began=began).markets.asked == 3
+        tally = night(home, url, began=began).markets
+        assert (tally.asked, tally.unknown) == (3, 3)
         home.land(order(condition_id=CONDITION, tx_hash="0x" + "e" * 64))
-        assert night(home, url, began=began).markets.asked == 1
+        tally.add(night(home, url, began=began).markets)
+        assert (tally.asked, tally.unknown, tally.left) == (4, 4, 0)
         assert night(home, url).markets.asked == 4
 
 

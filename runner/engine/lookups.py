@@ -62,6 +62,14 @@ class Tally:
     names_asked: list[str] = field(default_factory=list)
     problem: str | None = None
 
+    def add(self, later: "Tally") -> None:
+        """Counts in what the same run did later: what was left before has been asked for since, or is left still."""
+        self.asked += later.asked
+        self.landed += later.landed
+        self.unknown += later.unknown
+        self.failed += later.failed
+        self.left = later.left
+
 
 async def look_up(
     names: Sequence[str],

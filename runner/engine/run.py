@@ -147,10 +147,12 @@ def enrich_landed(settings: Settings, warehouse: Warehouse, summary: Summary, di
     """Fetches and lands the markets and events of what has landed."""
     display.progress("Markets and events", 0, 0, "")
     run_id, began = summary.run_id, summary.started_at
-    summary.enriched = asyncio.run(enrich(settings, warehouse, spool_dir(settings), run_id, began))
-    found = f"{summary.enriched.markets.landed:,} markets, {summary.enriched.events.landed:,} events"
-    display.progress("Markets and events", 1, 1, found)
-    for problem in summary.enriched.problems:
+    found = asyncio.run(enrich(settings, warehouse, spool_dir(settings), run_id, began))
+    summary.enriched.markets.add(found.markets)
+    summary.enriched.events.add(found.events)
+    landed = f"{found.markets.landed:,} markets, {found.events.landed:,} events"
+    display.progress("Markets and events", 1, 1, landed)
+    for problem in found.problems:
         summary.worsen(ExitCode.PARTLY_DONE, f"{problem} The next run asks for them again.")
     failpoints.passing("metadata.landed")
 
