@@ -54,6 +54,20 @@ class Settings(BaseSettings):
     dome_auth_header: str = Field("Authorization", description="The header that carries the key.")
     dome_auth_scheme: str = Field("Bearer", description="What stands before the key in that header; may be empty.")
     gamma_base_url: str = Field("https://gamma-api.polymarket.com", description="Where Gamma answers /markets.")
+    gamma_lists: Literal["auto", "keyset", "legacy"] = Field(
+        "auto",
+        description="Which of Gamma's lists are asked: `keyset`, `legacy`, or `auto`: keyset, and legacy where there "
+        "is none.",
+    )
+    metadata_requests: int = Field(
+        2_000,
+        ge=50,
+        description="Most requests for markets and events in a run, half of them for markets at most; a retry is not "
+        "counted. What is left out is asked first by the next run.",
+    )
+    winner_wait_days: int = Field(
+        30, ge=0, le=3650, description="How many days after its close a market without a winner is still asked for."
+    )
     overlap_hours: float = Field(
         6,
         ge=0,

@@ -105,8 +105,13 @@ HttpAnswer = tuple[int, dict[str, str], bytes]
 
 
 @contextmanager
-def server(answer: Callable[[str, dict[str, str]], HttpAnswer]) -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """Serve `answer(path, query)`; gives the base URL and the queries (with the headers) that came."""
+def server(
+    answer: Callable[[str, dict[str, str]], HttpAnswer], *, whole: bool = False
+) -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """Serve `answer(path, query)`; gives the base URL and the queries (with the headers) that came.
+
+    Of a parameter that is repeated `query` has the last; with `whole` the path comes with everything behind it.
+    """
     asked: list[dict[str, str]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -114,7 +119,7 @@ def server(answer: Callable[[str, dict[str, str]], HttpAnswer]) -> Iterator[tupl
             parts = urlsplit(self.path)
             query = dict(parse_qsl(parts.query))
             asked.append(query | {f"header {name.lower()}": value for name, value in self.headers.items()})
-            status, headers, body = answer(parts.path, query)
+            status, headers, body = answer(self.path if whole else parts.path, query)
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)

@@ -1,4 +1,4 @@
-"""Many wallets at once, and their markets: what is bad costs itself and nothing else, and nothing hangs."""
+"""Many wallets at once: what is bad costs itself and nothing else, and nothing hangs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from runner.engine.enrich import Enriched, enrich
 from runner.engine.fetch import Fetch, Source, Task
 from runner.errors import UsageError
 from runner.landing.intake import Intake
@@ -136,52 +135,3 @@ def test_many_rejected_records_are_landed_in_batches_too(home: Home) -> None:
     intake.flush()
     assert intake.counts.rejected == 2000
     assert home.query("select count(*), count(distinct record_hash) from landing.rejected_records") == [(1500, 1500)]
-
-
-def markets_of(home: Home, url: str, conditions: list[str]) -> Enriched:
-    warehouse = DuckDBWarehouse(load_settings(duckdb_path=home.duckdb_file))
-    return asyncio.run(enrich(settings_for(url), warehouse, home.folder / "spool", "test", conditions))
-
-
-def test_one_bad_answer_about_markets_costs_its_own_request_alone(home: Home) -> None:
-    conditions = [f"0x{number:064x}" for number in range(120)]
-
-    def respond(path: str, query: dict[str, str]) -> HttpAnswer:
-        if path != "/markets":
-            return answer({"markets": []} if "markets" in path else [])
-        asked = query["condition_ids"]  # the last of the repeated ones
-        if query["closed"] == "false" and int(asked, 16) == 99:
-            return answer({"oops": True})
-        return answer([{"conditionId": asked, "question": "?"}] if query["closed"] == "false" else [])
-
-    with server(respond) as (url, asked):
-        found = markets_of(home, url, conditions)
-    assert found.markets == 2
-    assert len(found.problems) == 1
-    assert "118 of 120 markets could not be fetched" in found.problems[0]
-    assert [q["condition_ids"] for q in asked if q.get("closed") == "false" and "condition_ids" in q] == [
-        conditions[49],
-        conditions[99],
-        conditions[119],
-    ]
-
-
-def test_a_market_that_is_again_as_it_once_was_lands_again(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    current: list[bool] = []
-
-    def respond(path: str, query: dict[str, str]) -> HttpAnswer:
-        if path == "/markets" and query["closed"] == str(current[-1]).lower():
-            return answer([{"conditionId": query["condition_ids"], "closed": current[-1]}])
-        return answer([] if path in ("/markets", "/events") else {"markets": [], "events": []})
-
-    clock: list[datetime] = []
-    monkeypatch.setattr("runner.engine.enrich.utc_now", lambda: clock[-1])
-    with server(respond) as (url, _):
-        for day, state in enumerate((False, True, False), start=1):
-            current.append(state)
-            clock.append(datetime(2026, 1, day, tzinfo=UTC))
-            markets_of(home, url, ["0x" + "c" * 64])
-    assert [
-        json.loads(payload)["closed"]
-        for (payload,) in home.query("select payload from landing.markets order by fetched_at")
-    ] == [False, True, False]

@@ -360,13 +360,18 @@ def test_an_upstream_that_repeats_the_key_does_not_bring_it_into_a_message() -> 
 def test_gamma_takes_no_key_and_its_refusal_names_none(start: Callable[..., Running]) -> None:
     running = start("--fills", 1, "--fault", "status:403")
     with pytest.raises(UpstreamError, match=r"Gamma .*403") as caught:
-        ask(running.ready["url"], lambda http: gamma.markets(http, ["0x1"]), gamma.client, dome_api_key="secret-key")
+        ask(
+            running.ready["url"],
+            lambda http: gamma.Gamma(http, "auto").markets(["0x1"]),
+            gamma.client,
+            dome_api_key="secret-key",
+        )
     assert "API_KEY" not in str(caught.value)
 
 
 def test_gamma_is_never_sent_the_key() -> None:
-    with server(lambda *_: (200, {}, b"[]")) as (url, asked):
-        ask(url, lambda http: gamma.markets(http, ["0x1"]), gamma.client, dome_api_key="secret-key")
+    with server(lambda *_: (200, {}, b'{"markets":[]}')) as (url, asked):
+        ask(url, lambda http: gamma.Gamma(http, "auto").markets(["0x1"]), gamma.client, dome_api_key="secret-key")
     assert asked
     assert not any("secret-key" in value for query in asked for value in query.values())
 
@@ -398,40 +403,6 @@ def test_what_an_upstream_says_cannot_move_the_cursor_of_a_terminal() -> None:
     assert str(caught.value).isprintable()
 
 
-@pytest.fixture(scope="module")
-def markets(world: tuple[Running, dict[str, list[bytes]]]) -> dict[str, bool]:
-    """Condition id → whether Gamma calls it closed, for every market of the world's fills that Gamma has."""
-    running, _ = world
-    found = {}
-    for closed in ("false", "true"):
-        for record in running.get("/markets", {"closed": closed, "limit": 100}).json:
-            found[record["conditionId"].lower()] = closed == "true"
-    return found
-
-
-def test_gamma_finds_open_and_closed_markets_and_leaves_out_what_nobody_has(
-    world: tuple[Running, dict[str, list[bytes]]], markets: dict[str, bool]
-) -> None:
-    assert set(markets.values()) == {True, False}
-    unknown = "0x" + "0" * 64
-    found = ask(world[0].ready["url"], lambda http: gamma.markets(http, [*markets, unknown]), gamma.client)
-    assert found.keys() == markets.keys()
-    for condition, raw in found.items():
-        assert json.loads(raw)["conditionId"].lower() == condition
-        assert bool(json.loads(raw)["closed"]) == markets[condition]
-
-
-def test_gamma_finds_events_by_slug(world: tuple[Running, dict[str, list[bytes]]]) -> None:
-    running, _ = world
-    slugs = [
-        record["slug"] for closed in ("false", "true") for record in running.get("/events", {"closed": closed}).json
-    ]
-    assert slugs
-    found = ask(running.ready["url"], lambda http: gamma.events(http, [*slugs, "no-such-event"]), gamma.client)
-    assert sorted(found) == sorted(slugs)
-    assert all(json.loads(raw)["slug"] == slug for slug, raw in found.items())
-
-
 def test_the_dome_shaped_api_finds_markets_and_events_too(world: tuple[Running, dict[str, list[bytes]]]) -> None:
     running, fills = world
     conditions = sorted({json.loads(line)["condition_id"] for lines in fills.values() for line in lines})
@@ -440,15 +411,6 @@ def test_the_dome_shaped_api_finds_markets_and_events_too(world: tuple[Running, 
     slugs = sorted({json.loads(raw)["event_slug"] for raw in found.values()})
     events = ask(running.ready["url"], lambda http: dome.events(http, [*slugs, "no-such-event"]))
     assert sorted(events) == slugs
-
-
-@pytest.mark.parametrize("body", [b"{}", b'{"markets":[]}', b'[{"id":"1"}]', b"[5]"])
-def test_gamma_in_another_shape_is_an_error_and_not_an_unknown_market(body: bytes) -> None:
-    with (
-        server(lambda *_: (200, {}, body)) as (url, _),
-        pytest.raises(UpstreamError, match="in a shape that was not expected"),
-    ):
-        ask(url, lambda http: gamma.markets(http, ["0x1"]), gamma.client)
 
 
 @pytest.mark.parametrize("body", [b"{}", b"[]", b'{"markets":[{"title":"x"}]}'])

@@ -205,6 +205,9 @@ BAD = {
     "lock_wait_seconds": ["-1"],
     "dome_base_url": ["api.example", "ftp://x", ""],
     "gamma_base_url": ["file:///etc/passwd"],
+    "gamma_lists": ["newest"],
+    "metadata_requests": ["49"],
+    "winner_wait_days": ["-1"],
 }
 
 

@@ -15,7 +15,7 @@ gamma as (
         {{ try_cast_to(json_text('payload', '$.volume'), column_type('float64')) }} as volume,
         {{ text_to_instant(json_text('payload', '$.startDate')) }} as start_time,
         {{ text_to_instant(json_text('payload', '$.endDate')) }} as end_time,
-        coalesce({{ text_to_instant(json_text('payload', '$.updatedAt')) }}, fetched_at) as as_of,
+        fetched_at as as_of,
         source,
         batch_id,
         landed_on

@@ -35,7 +35,7 @@ gamma as (
         {{ json_text('payload', '$.image') }} as image,
         {{ json_text('payload', '$.negRiskMarketID') }} as negative_risk_id,
         cast(null as {{ column_type('string') }}) as tags,
-        coalesce({{ text_to_instant(json_text('payload', '$.updatedAt')) }}, fetched_at) as as_of,
+        fetched_at as as_of,
         source,
         batch_id,
         landed_on

@@ -7,6 +7,7 @@ import typer
 from rich.markup import escape
 
 from runner.cli.output import Output, printable
+from runner.engine.lookups import Tally
 from runner.engine.plan import SyncOptions, plan_sync
 from runner.engine.record import Summary
 from runner.errors import ExitCode, PolytradesError, UsageError
@@ -63,7 +64,10 @@ def as_text(summary: Summary, settings: Settings) -> str:
         today = f"today {as_bytes(summary.bytes_billed_today or 0)} of {as_bytes(settings.daily_bytes_budget)}"
         lines.insert(-1, ("billed", f"{as_bytes(summary.bytes_billed)}, {money:,.4f}  ({today})"))
     if summary.command in FETCHING:
-        lines.insert(7, ("markets, events", f"{summary.enriched.markets:,}, {summary.enriched.events:,} landed"))
+        lines[7:7] = [
+            ("markets", _looked_up(summary.enriched.markets)),
+            ("events", _looked_up(summary.enriched.events)),
+        ]
         lines.insert(0, ("wallets", f"{summary.wallets - len(summary.wallets_failed):,} of {summary.wallets:,}"))
     text = "\n".join(f"  {name:<16}{escape(value)}" for name, value in lines)
     head = {
@@ -71,6 +75,15 @@ def as_text(summary: Summary, settings: Settings) -> str:
         ExitCode.CHECK_FAILED: "[bold yellow]Complete, but a check failed.[/]",
     }.get(summary.exit_code, "[bold yellow]Partly done: run it again.[/]")
     return "\n".join([f"{head} Run {summary.run_id}", text, *(f"  ! {escape(printable(m))}" for m in summary.messages)])
+
+
+def _looked_up(tally: Tally) -> str:
+    rest = [
+        f"{count:,} {what}"
+        for count, what in ((tally.unknown, "unknown"), (tally.failed, "failed"), (tally.left, "left for the next run"))
+        if count
+    ]
+    return f"{tally.landed:,} landed of {tally.asked:,} asked" + (f"  ({', '.join(rest)})" if rest else "")
 
 
 def _number(value: int | None) -> str:

@@ -57,7 +57,7 @@ def _run_slices(
             display.note(f"{phase}: {fetched.received:,} records. {rate.told(number, len(plan.slices))}")
             is_last = number == len(plan.slices) or budget.is_spent
             if is_last or summary.counts.landed - merged >= _FEW_ROWS:
-                enrich_landed(settings, warehouse, intake, summary, display)
+                enrich_landed(settings, warehouse, summary, display)
                 build(settings, warehouse, summary, display)
                 merged = summary.counts.landed
             failpoints.passing("slice.ended")

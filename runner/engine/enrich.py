@@ -1,102 +1,161 @@
 """Markets and events of the fills: Gamma first, the Dome-shaped API for what Gamma does not have."""
 
-from collections.abc import Awaitable, Callable, Iterable
+import asyncio
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from runner.errors import PolytradesError, Unavailable, UsageError
+import msgspec
+
+from runner.engine.lookups import Tally, Upstream, look_up
 from runner.landing.batch import BatchBuilder
 from runner.settings import Settings
 from runner.sources import dome, gamma, orders
-from runner.sources.http import Http
-from runner.warehouse.protocol import Warehouse
+from runner.warehouse.protocol import Wanted, Warehouse
 from runner.windows import utc_now
 
-_NAMES_PER_REQUEST = 50
+_MARKETS_PER_REQUEST = 50
 """Both APIs give at most 100 records; a request line of 50 ids of 66 characters stays below the 8 kB of servers."""
-
-_Lookup = Callable[[Http, list[str]], Awaitable[dict[str, bytes]]]
+_EVENTS_PER_REQUEST = 20
+"""Each holds all of its markets, up to hundreds of kilobytes."""
+_GAMMA_REQUESTS = 3
+"""Open, closed, and once the older list where there is no newer one."""
+_BATCH_BYTES = 32 * 1024 * 1024
+"""Text of the records that are collected before they are landed: 5,000 markets."""
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass
 class Enriched:
-    """What was found. `unknown` counts names that no upstream has; `problems` are sentences."""
+    """What became of the names; `problems` are sentences."""
 
-    markets: int = 0
-    events: int = 0
-    unknown: int = 0
+    markets: Tally = field(default_factory=Tally)
+    events: Tally = field(default_factory=Tally)
     problems: list[str] = field(default_factory=list)
 
 
-async def enrich(
-    settings: Settings, warehouse: Warehouse, spool: Path, run_id: str, seen_conditions: Iterable[str]
-) -> Enriched:
-    """Fetches and lands the markets of landed fills, then the events of those markets.
+async def enrich(settings: Settings, warehouse: Warehouse, spool: Path, run_id: str, began: datetime) -> Enriched:
+    """Fetches and lands the markets that are new, open or without a winner, then the events that are new or open.
 
-    Failing loses nothing: what is missing is asked for again by the next run.
+    A run, which began at `began`, asks once for each: a backfill comes here after every few slices.
+    Failing loses nothing: what is missing is asked for again by the next run, and so is what `metadata_requests` left
+    out.
     """
     result = Enriched()
     async with gamma.client(settings) as gamma_http, orders.client(settings) as dome_http:
-        both = (gamma_http, dome_http)
-        conditions = warehouse.conditions_to_fetch(seen_conditions)
-        result.markets = await _fetch_and_land(
-            "markets", conditions, both, (gamma.markets, dome.markets), warehouse, spool, run_id, result
+        from_gamma = gamma.Gamma(gamma_http, settings.gamma_lists)
+
+        async def fetched(wanted: Sequence[Wanted], upstreams: list[Upstream], landing: _Landing, limit: int) -> Tally:
+            at = utc_now()
+            wanted = [one for one in wanted if one.asked_at is None or one.asked_at < began]
+            tally = await look_up(
+                in_order(wanted, run_id),
+                upstreams,
+                landing.keep,
+                in_flight=settings.requests_in_flight,
+                sent=lambda: gamma_http.requests + dome_http.requests,
+                limit=limit,
+            )
+            await landing.flush()
+            warehouse.note_asked(landing.table, tally.names_asked, at)
+            if tally.failed:
+                result.problems.append(
+                    f"{tally.failed} of {len(wanted)} {landing.table} could not be fetched: {tally.problem}"
+                )
+            return tally
+
+        markets = _Landing("markets", warehouse, spool, run_id)
+        result.markets = await fetched(
+            warehouse.conditions_to_fetch(utc_now() - timedelta(days=settings.winner_wait_days)),
+            [
+                Upstream(gamma.SOURCE, from_gamma.markets, _MARKETS_PER_REQUEST, _GAMMA_REQUESTS),
+                Upstream(dome.SOURCE, lambda names: dome.markets(dome_http, names), _MARKETS_PER_REQUEST, 1),
+            ],
+            markets,
+            settings.metadata_requests // 2,
         )
-        slugs = warehouse.events_to_fetch()
-        result.events = await _fetch_and_land(
-            "events", slugs, both, (gamma.events, dome.events), warehouse, spool, run_id, result
+        result.events = await fetched(
+            warehouse.events_to_fetch(markets.event_slugs),
+            [
+                Upstream(gamma.SOURCE, from_gamma.events, _EVENTS_PER_REQUEST, _GAMMA_REQUESTS),
+                Upstream(dome.SOURCE, lambda names: dome.events(dome_http, names), 1, 1),
+            ],
+            _Landing("events", warehouse, spool, run_id),
+            settings.metadata_requests,
         )
     return result
 
 
-async def _fetch_and_land(
-    table: str,
-    names: list[str],
-    clients: tuple[Http, Http],
-    lookups: tuple[_Lookup, _Lookup],
-    warehouse: Warehouse,
-    spool: Path,
-    run_id: str,
-    result: Enriched,
-) -> int:
-    missing = names
-    problems = []
-    landed = 0
-    for source, http, lookup in zip((gamma.SOURCE, dome.SOURCE), clients, lookups, strict=True):
-        if not missing:
-            break
-        found, troubles = await _looked_up(http, lookup, missing)
-        problems += troubles
-        now = utc_now()
-        builder = BatchBuilder(table, source, spool)
-        for name, raw in sorted(found.items()):
-            # The time belongs to it: a market that is as it was the week before is still news of today.
-            builder.add((name, raw.decode("utf-8", "replace"), now), raw + now.isoformat().encode())
-        batch = builder.build(now)
-        if batch:
-            warehouse.land(batch, [], [], run_id, now)
-            batch.file.unlink(missing_ok=True)
-            landed += len(builder)
-        missing = [name for name in missing if name not in found]
-    if missing and problems:
-        result.problems.append(f"{len(missing)} of {len(names)} {table} could not be fetched: {problems[0]}")
-    elif missing:
-        result.unknown += len(missing)
-    return landed
+def in_order(wanted: Sequence[Wanted], run_id: str) -> list[str]:
+    """The names in the order in which they are asked for: never asked yet, new ones first; then asked longest ago.
+
+    Equals are mixed anew by each run, so that what spoils a request does not have the same neighbours every night.
+    """
+
+    def place(one: Wanted) -> tuple[datetime, bool, bytes]:
+        mixed = hashlib.blake2b(f"{run_id}\0{one.name}".encode(), digest_size=8).digest()
+        return one.asked_at or _NEVER, not one.is_new, mixed
+
+    return [one.name for one in sorted(wanted, key=place)]
 
 
-async def _looked_up(http: Http, lookup: _Lookup, names: list[str]) -> tuple[dict[str, bytes], list[str]]:
-    """What an upstream has of `names`, and what went wrong: a bad answer costs its own request and no other."""
-    found: dict[str, bytes] = {}
-    problems: list[str] = []
-    for start in range(0, len(names), _NAMES_PER_REQUEST):
-        asked = names[start : start + _NAMES_PER_REQUEST]
-        try:
-            answer = await lookup(http, asked)
-        except PolytradesError as error:
-            problems.append(str(error))
-            if isinstance(error, Unavailable | UsageError):
-                break  # nobody answers, or not there at all: the other requests would end alike
-            continue
-        found.update({name: answer[name] for name in asked if name in answer})
-    return found, problems
+class _Slug(msgspec.Struct):
+    slug: str | None = None
+
+
+class _EventOfMarket(msgspec.Struct):
+    event_slug: str | None = None
+    events: list[_Slug] = []
+
+
+class _Landing:
+    """Collects records of one landing table and lands them, a batch for each source, before memory fills up."""
+
+    def __init__(self, table: str, warehouse: Warehouse, spool: Path, run_id: str) -> None:
+        self.event_slugs: set[str] = set()
+        self.table = table
+        self._warehouse = warehouse
+        self._spool = spool
+        self._run_id = run_id
+        self._records: dict[str, dict[str, bytes]] = {}
+        self._bytes = 0
+        self._one_at_a_time = asyncio.Lock()
+
+    async def keep(self, source: str, found: dict[str, bytes]) -> None:
+        """Takes records of a source; waits while others are being landed."""
+        async with self._one_at_a_time:
+            self._records.setdefault(source, {}).update(found)
+            self._bytes += sum(map(len, found.values()))
+            if self.table == "markets":
+                self.event_slugs |= {slug for raw in found.values() if (slug := _event_slug(raw))}
+            if self._bytes >= _BATCH_BYTES:
+                await asyncio.to_thread(self._land)
+
+    async def flush(self) -> None:
+        """Lands what has been collected."""
+        async with self._one_at_a_time:
+            await asyncio.to_thread(self._land)
+
+    def _land(self) -> None:
+        records, self._records, self._bytes = self._records, {}, 0
+        for source, found in records.items():
+            now = utc_now()
+            builder = BatchBuilder(self.table, source, self._spool)
+            for name, raw in found.items():
+                # The time belongs to it: a market that is as it was the week before is still news of today.
+                builder.add((name, raw.decode("utf-8", "replace"), now), raw + now.isoformat().encode())
+            batch = builder.build(now)
+            if batch:
+                self._warehouse.land(batch, [], [], self._run_id, now)
+                batch.file.unlink(missing_ok=True)
+
+
+def _event_slug(market: bytes) -> str | None:
+    """The event that a market record of either shape names, as staging reads it."""
+    try:
+        named = msgspec.json.decode(market, type=_EventOfMarket)
+    except msgspec.DecodeError:
+        return None
+    return named.event_slug or (named.events[0].slug if named.events else None)

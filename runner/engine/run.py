@@ -54,7 +54,7 @@ def sync(settings: Settings, warehouse: Warehouse, options: SyncOptions, display
                 fetched = fetch(settings, intake, plan.tasks, budget, "Fetching", display)
                 _tell_history(plan, fetched, summary)
                 check_fetched(settings, plan.tasks, fetched, summary)
-                enrich_landed(settings, warehouse, intake, summary, display)
+                enrich_landed(settings, warehouse, summary, display)
             build(settings, warehouse, summary, display)
             tell_unknown_fields(summary)
     return summary
@@ -143,13 +143,16 @@ def tell_unknown_fields(summary: Summary) -> None:
         summary.messages.append(f"Records carry fields that are new to us, kept in extra_fields: {named}.")
 
 
-def enrich_landed(settings: Settings, warehouse: Warehouse, intake: Intake, summary: Summary, display: Display) -> None:
+def enrich_landed(settings: Settings, warehouse: Warehouse, summary: Summary, display: Display) -> None:
     """Fetches and lands the markets and events of what has landed."""
     display.progress("Markets and events", 0, 0, "")
-    summary.enriched = asyncio.run(enrich(settings, warehouse, spool_dir(settings), summary.run_id, intake.conditions))
-    found = f"{summary.enriched.markets:,} markets, {summary.enriched.events:,} events"
-    display.progress("Markets and events", 1, 1, found)
-    for problem in summary.enriched.problems:
+    run_id, began = summary.run_id, summary.started_at
+    found = asyncio.run(enrich(settings, warehouse, spool_dir(settings), run_id, began))
+    summary.enriched.markets.add(found.markets)
+    summary.enriched.events.add(found.events)
+    landed = f"{found.markets.landed:,} markets, {found.events.landed:,} events"
+    display.progress("Markets and events", 1, 1, landed)
+    for problem in found.problems:
         summary.worsen(ExitCode.PARTLY_DONE, f"{problem} The next run asks for them again.")
     failpoints.passing("metadata.landed")
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Self
 
 import msgspec
-import pyarrow.compute as pc
 
 from runner import failpoints, project
 from runner.landing.batch import FROM_BATCH, BatchBuilder
@@ -64,7 +63,6 @@ class Intake:
         extra_fields: tuple[str, ...] = (),
     ) -> None:
         self.counts = Counts()
-        self.conditions: set[str] = set()
         columns = project.source_table("landing", "trades").columns
         self._reader = PageReader(
             {name: kind for name, kind in columns.items() if name not in FROM_BATCH}, extra_fields
@@ -116,7 +114,6 @@ class Intake:
         columns, seen = usual
         if seen.count:
             self.counts.received += seen.count
-            self.conditions.update(filter(None, pc.unique(columns["condition_id"]).to_pylist()))
             self._builder.add_all(columns, page + wallet.encode())
         return seen
 
@@ -140,8 +137,6 @@ class Intake:
                 rows.append(None)
                 continue
             rows.append(row)
-            if row.condition_id:
-                self.conditions.add(row.condition_id)
             if row.extra_fields is not None:
                 self._note_unknown(row.extra_fields)
             self._builder.add(row, raw + b"\0" + row.wallet_address.encode())

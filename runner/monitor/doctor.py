@@ -139,7 +139,7 @@ def _orders(settings: Settings) -> list[Check]:
 def _gamma(settings: Settings) -> list[Check]:
     async def ask() -> str:
         async with gamma.client(settings) as http:
-            await http.get("/markets", [("limit", "1"), ("closed", "false")])
+            await gamma.Gamma(http, settings.gamma_lists).markets(["0x" + "0" * 64])
         return f"{settings.gamma_base_url} answers"
 
     fix = "Set POLYTRADES_GAMMA_BASE_URL. Without Gamma, fills come in and markets may be missing."

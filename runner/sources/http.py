@@ -90,6 +90,8 @@ class Http:
         self._unanswered = 0
         self._session: aiohttp.ClientSession | None = None
         self._answered: set[str] = set()
+        self.requests = 0
+        """How many times `get` was called."""
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -116,6 +118,7 @@ class Http:
             UsageError: there is no such path below the base URL.
         """
         query = list(params)
+        self.requests += 1
         if self._unanswered >= _GIVE_UP_AFTER:
             raise Unavailable(
                 f"{self.name} at {self.base_url} has not answered {self._unanswered} requests in a row, each tried "

@@ -245,9 +245,6 @@ class BigQueryWarehouse(SqlWarehouse):
     def _each(self, parameter: str, column: str) -> str:
         return f"unnest(@{parameter}) as {column}"
 
-    def _json_text(self, column: str, path: str) -> str:
-        return f"json_value({column}, '{path}')"
-
     def _in_minutes(self, minutes: float) -> str:
         now = "current_timestamp()"
         return f"timestamp_add({now}, interval {int(minutes)} minute)" if minutes else now

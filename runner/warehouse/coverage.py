@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from runner import failpoints, project
 from runner.warehouse.protocol import CheckpointMove, Covered, Difference
 from runner.warehouse.statements import Statements
-from runner.windows import EVER, Window
+from runner.windows import EVER, Window, holes, union
 
 
 class Coverage(Statements):
@@ -25,9 +25,19 @@ class Coverage(Statements):
         return dict(rows)
 
     def coverage(self, sources: Sequence[str], with_skipped: bool = True) -> dict[str, list[Window]]:
-        """See Warehouse. The union is made where the rows are: a wallet has a row a night, and few islands."""
+        """See Warehouse. What nobody wanted and somebody then asked for in vain is not covered any more."""
         if not self._has_state("coverage"):
             return {}
+        found = self._islands(sources, ["complete", "inherited"])
+        skipped = self._islands(sources, ["skipped"]) if with_skipped else {}
+        failed = self._islands(sources, ["failed"]) if skipped else {}
+        for wallet, windows in skipped.items():
+            unwanted = [piece for window in windows for piece in holes(window, failed.get(wallet, []))]
+            found[wallet] = union([*found.get(wallet, []), *unwanted])
+        return found
+
+    def _islands(self, sources: Sequence[str], statuses: Sequence[str]) -> dict[str, list[Window]]:
+        """The union of windows. It is made where the rows are: a wallet has a row a night, and few islands."""
         rows = self._query(
             "coverage",
             "with windows as ("
@@ -46,7 +56,7 @@ class Coverage(Statements):
             "group by wallet_address, island order by wallet_address, starts",
             ever=EVER,
             sources=list(sources),
-            statuses=["complete", "inherited", *(["skipped"] if with_skipped else [])],
+            statuses=list(statuses),
         )
         found: dict[str, list[Window]] = {}
         for wallet, starts, ends in rows:

@@ -186,9 +186,6 @@ class DuckDBWarehouse(SqlWarehouse):
     def _each(self, parameter: str, column: str) -> str:
         return f"(select unnest(cast(@{parameter} as varchar[])) as {column}) as each_{parameter}"
 
-    def _json_text(self, column: str, path: str) -> str:
-        return f"json_extract_string({column}, '{path}')"
-
     def _in_minutes(self, minutes: float) -> str:
         return f"now() + interval {int(minutes)} minute" if minutes else "now()"
 

@@ -1,14 +1,13 @@
 """Landing and what decides what is fetched: tables, followed wallets, batches."""
 
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 from runner import failpoints, project
 from runner.errors import HeldBack
 from runner.warehouse.coverage import Coverage
 from runner.warehouse.protocol import Batch, Covered, FollowedWallet, Rejection
 from runner.warehouse.rejected import Rejected
-from runner.windows import utc_now
 
 
 class Landing(Coverage, Rejected):
@@ -148,55 +147,6 @@ class Landing(Coverage, Rejected):
                 f"The lease of this run has passed to another one, so batch {batch.batch_id} does not count as landed. "
                 "Nothing is lost: run the same command again when the other run has ended; `polytrades lease` shows it."
             )
-
-    def conditions_to_fetch(self, seen: Iterable[str]) -> list[str]:
-        """See Warehouse. Looks at what landing still holds, which bounds what it reads."""
-        since = self._landing_begins()
-        known = [f"select condition_id from {self._landing('markets')} where landed_on >= @since"]
-        closed = f"select cast(null as {self._type('string')}) as condition_id"
-        if self._has_mart("markets"):
-            known.append(f"select condition_id from {self._mart('markets')}")
-            closed = f"select condition_id from {self._mart('markets')} where status = 'closed'"
-        rows = self._query(
-            "conditions_to_fetch",
-            "select distinct condition_id from ("
-            f"select landed.condition_id from {self._landing('trades')} as landed "
-            f"left join (select distinct condition_id from ({' union all '.join(known)}) as either) as known "
-            "on landed.condition_id = known.condition_id "
-            "where landed.landed_on >= @since and landed.condition_id is not null and known.condition_id is null "
-            "union all "
-            f"select seen.condition_id from (select condition_id from {self._each('seen', 'condition_id')}) as seen "
-            f"left join ({closed}) as closed on seen.condition_id = closed.condition_id "
-            "where closed.condition_id is null) as wanted order by condition_id",
-            since=since,
-            seen=list(seen),
-        )
-        return [row[0] for row in rows]
-
-    def events_to_fetch(self) -> list[str]:
-        """See Warehouse."""
-        slugs = [
-            f"select coalesce({self._json_text('payload', '$.event_slug')}, "
-            f"{self._json_text('payload', '$.events[0].slug')}) as event_slug "
-            f"from {self._landing('markets')} where landed_on >= @since"
-        ]
-        known = [f"select event_slug from {self._landing('events')} where landed_on >= @since"]
-        if self._has_mart("markets"):
-            slugs.append(f"select event_slug from {self._mart('markets')}")
-        if self._has_mart("events"):
-            known.append(f"select event_slug from {self._mart('events')}")
-        rows = self._query(
-            "events_to_fetch",
-            f"select distinct slugs.event_slug from ({' union all '.join(slugs)}) as slugs "
-            f"left join ({' union all '.join(known)}) as known on slugs.event_slug = known.event_slug "
-            "where slugs.event_slug is not null and known.event_slug is null order by event_slug",
-            since=self._landing_begins(),
-        )
-        return [row[0] for row in rows]
-
-    def _landing_begins(self) -> date:
-        """Older days are emptied once they are merged; a day more, because the days turn while we work."""
-        return (utc_now() - timedelta(days=self._settings.landing_retention_days + 1)).date()
 
     def empty_merged_days(self, before: date) -> dict[str, int]:
         """See Warehouse."""

@@ -92,6 +92,15 @@ class Rejection:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """A market (by condition id) or an event (by slug) to ask for. `asked_at` None: never yet."""
+
+    name: str
+    is_new: bool
+    asked_at: datetime | None
+
+
+@dataclass(frozen=True)
 class FollowedWallet:
     """A wallet on the list; `origin` says which list (`seed` or `file`)."""
 
@@ -224,11 +233,14 @@ class Warehouse(Protocol):
     def mark_replayed(self, record_hashes: Sequence[str], run_id: str, at: datetime) -> None:
         """Records that these have been let in; called after they have landed."""
 
-    def conditions_to_fetch(self, seen: Iterable[str]) -> list[str]:
-        """Condition ids of landed fills whose market nobody has fetched, and those in `seen` that are not closed."""
+    def conditions_to_fetch(self, closed_since: datetime) -> list[Wanted]:
+        """Markets to ask for: of landed fills and not in `markets`; open there; closed since then, without a winner."""
 
-    def events_to_fetch(self) -> list[str]:
-        """Event slugs of known markets without a landed event or one in `events`."""
+    def events_to_fetch(self, slugs: Iterable[str]) -> list[Wanted]:
+        """Events to ask for: among `slugs` or of a market and not in `events`, or open there."""
+
+    def note_asked(self, kind: str, names: Sequence[str], at: datetime) -> None:
+        """Remembers that names of a kind (`markets`, `events`) were asked for; forgets what is too old to matter."""
 
     def record_run(self, run: Run, at: datetime) -> None:
         """Appends a row to the run history."""

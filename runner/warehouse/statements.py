@@ -76,10 +76,6 @@ class Statements(ABC):
         """A table with one column: the elements of an array parameter of strings."""
 
     @abstractmethod
-    def _json_text(self, column: str, path: str) -> str:
-        """A scalar of a JSON text, as text."""
-
-    @abstractmethod
     def _in_minutes(self, minutes: float) -> str:
         """The warehouse's time, some minutes from now."""
 

@@ -123,6 +123,7 @@ class _World:
 def _work_without_dbt(world: _World) -> list[Twice]:
     """What a run does around dbt, each operation twice."""
     world.ask("alter table polytrades_state.runs drop column message")  # a column of today, a table of yesterday
+    asked_at = utc_now()
     followed, gone = FollowedWallet(WALLET, "file"), FollowedWallet("0x" + "b" * 40, "file")
     with world.warehouse() as (warehouse, _):
         warehouse.names_jobs("test", RUN)
@@ -150,6 +151,11 @@ def _work_without_dbt(world: _World) -> list[Twice]:
                 "collect_costs",
                 warehouse.collect_costs,
                 lambda: world.ask("select job_id from polytrades_state.job_costs group by job_id having count(*) > 1"),
+            ),
+            _twice(
+                "note_asked",
+                lambda: warehouse.note_asked("events", ["an-event"], asked_at),
+                lambda: world.ask("select * from polytrades_state.metadata_asked"),
             ),
             _twice("release_lease", warehouse.release_lease, lambda: _holder(warehouse)),
         ]
@@ -235,8 +241,8 @@ def _adopt(world: _World) -> None:
             assert adopt_existing(warehouse, "adopting", Notes()) is not None
         assert (warehouse.find_adoption(), list(warehouse.checkpoints("dome"))) == (None, [WALLET])
         _land(warehouse, world.home)
-        assert warehouse.conditions_to_fetch([]) == ["0x" + "c" * 64]
-        assert warehouse.events_to_fetch() == []
+        assert [market.name for market in warehouse.conditions_to_fetch(AT)] == ["0x" + "c" * 64]
+        assert warehouse.events_to_fetch([]) == []
 
 
 def _twice(name: str, operation: Callable[[], object], read: Callable[[], Any]) -> Twice:

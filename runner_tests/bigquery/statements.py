@@ -18,8 +18,8 @@ from runner_tests.bigquery.information_schema import VIEWS
 from runner_tests.bigquery.proxy import Job
 from runner_tests.bigquery.running import ROOT
 
-PARTITION_COLUMNS = {"timestamp", "landed_on", "billed_on"}
-"""Of `trades` and `trade_collisions`, of the landing tables, of `job_costs`. The lint goes by the name alone."""
+PARTITION_COLUMNS = {"timestamp", "landed_on", "billed_on", "asked_on"}
+"""Of `trades` and `trade_collisions`, of landing, of `job_costs` and `metadata_asked`. The lint goes by the name."""
 
 LABELS = {"app", "command", "run_id", "model", "kind"}
 OF_DUCKDB = ROOT / "runner" / "warehouse" / "duckdb.py"

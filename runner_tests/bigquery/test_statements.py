@@ -70,6 +70,7 @@ REPEATED_OPERATIONS = {
     "land",
     "land after a kill",
     "collect_costs",
+    "note_asked",
     "release_lease",
 }
 """What the lists above speak of, and the rest of what a run does around dbt."""
