@@ -24,10 +24,11 @@ from runner.engine.writer import writing
 from runner.landing.intake import Intake
 from runner.monitor import bill
 from runner.monitor.doctor_bigquery import examine_bigquery
+from runner.monitor.gaps import find_gaps
 from runner.settings import Settings
 from runner.warehouse.bigquery import BigQueryWarehouse
 from runner.warehouse.connect import connect
-from runner.warehouse.protocol import Covered, FollowedWallet, Run
+from runner.warehouse.protocol import CheckpointMove, Covered, FollowedWallet, Run
 from runner.windows import utc_now
 from runner_tests.bigquery.proxy import Job, Proxy
 from runner_tests.bigquery.repeats import Repeats
@@ -157,6 +158,20 @@ def _work_without_dbt(world: _World) -> list[Twice]:
                 lambda: warehouse.note_asked("events", ["an-event"], asked_at),
                 lambda: world.ask("select * from polytrades_state.metadata_asked"),
             ),
+            _twice(
+                "mark_replayed",
+                lambda: (
+                    warehouse.mark_replayed([warehouse.rejected_records(None, 1)[0].record_hash], RUN, AT)
+                    if warehouse.rejected_records(None, 1)
+                    else None
+                ),
+                warehouse.rejected_by_reason,
+            ),
+            _twice(
+                "set_checkpoints",
+                lambda: warehouse.set_checkpoints([CheckpointMove("dome", WALLET, AT, RUN, AT)]),
+                lambda: warehouse.checkpoints("dome"),
+            ),
             _twice("release_lease", warehouse.release_lease, lambda: _holder(warehouse)),
         ]
     return twice
@@ -214,6 +229,9 @@ def _ask(world: _World) -> None:
     with world.warehouse() as (warehouse, chosen):
         assert all(check.passed for check in examine_bigquery(warehouse))
         bill.draw_up(chosen, warehouse, utc_now().date())
+        find_gaps(chosen, warehouse, quiet_days=30)
+        warehouse.checkpoint_moves(WALLET)
+        warehouse.rejected_records("bad_side", 10)
         emptied = warehouse.empty_merged_days((utc_now() + timedelta(days=1)).date())
         assert set(emptied) == {"trades", "markets", "events"}
         warehouse.acquire_lease("a-dead-run", "a test", 10)

@@ -37,6 +37,8 @@ NOT_REPEATED = [
     Exempt(r"^record_run: ", A_LOG + "done twice as `record_run`."),
     Exempt(r"^record_coverage: ", A_LOG + "done twice as `land`."),
     Exempt(r"^move_checkpoints: ", A_LOG + "done twice as `land`."),
+    Exempt(r"^set_checkpoints: ", A_LOG + "done twice as `set_checkpoints`."),
+    Exempt(r"^mark_replayed: ", A_LOG + "done twice as `mark_replayed`."),
     Exempt(r"^inherit_coverage: ", A_LOG + "the adoption of a table, which is done once."),
     Exempt(r"^record_adoption: ", A_LOG + "it ends the adoption, which is done once."),
     Exempt(r"^keep_rejections: ", LOOKED_UP + "done twice as `land`."),
@@ -71,6 +73,8 @@ REPEATED_OPERATIONS = {
     "land after a kill",
     "collect_costs",
     "note_asked",
+    "mark_replayed",
+    "set_checkpoints",
     "release_lease",
 }
 """What the lists above speak of, and the rest of what a run does around dbt."""
