@@ -32,6 +32,10 @@ _PATTERNS = (
 )
 
 
+_REPEATING = ("token_id", "condition_id", "taker")
+"""Few values in a page, so each is looked at once."""
+
+
 class _Order(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """The Dome-shaped fields in the types of nearly every record."""
 
@@ -54,7 +58,7 @@ class _Order(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     block_number: int | None = None
 
 
-_COLUMNS: tuple[str, ...] = (
+_AS_THEY_ARE: tuple[str, ...] = (
     "tx_hash",
     "order_hash",
     "side",
@@ -64,8 +68,9 @@ _COLUMNS: tuple[str, ...] = (
     "condition_id",
     "token_label",
 )
-_COLUMNS += ("taker", "market_slug", "title", "log_index", "block_number")
-_NAMES = {"id": "record_id", "shares": "shares_raw"}
+_AS_THEY_ARE += ("taker", "market_slug", "title", "log_index", "block_number")
+_COLUMNS = {**{name: name for name in _AS_THEY_ARE}, "record_id": "id", "shares_raw": "shares"}
+"""Column of landing.trades → field of the record."""
 
 
 class PageReader:
@@ -76,6 +81,7 @@ class PageReader:
         self._extra = tuple(extra_fields)
         fields: list[Any] = [(name, msgspec.Raw, msgspec.Raw()) for name in self._extra]
         order = msgspec.defstruct("Order", fields, bases=(_Order,), forbid_unknown_fields=True, gc=False)
+        self._fields = order.__struct_fields__
         self._decoder: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(list[order])  # type: ignore[valid-type]
 
     def read(self, page: bytes, wallet: str, now: datetime) -> tuple[pa.RecordBatch, Seen] | None:
@@ -110,16 +116,11 @@ class PageReader:
         return rows, _seen(times)
 
     def _columns(self, orders: list[Any]) -> dict[str, pa.Array]:
-        found = {
-            _NAMES.get(name, name): pa.array([getattr(order, name) for order in orders], self._type(name))
-            for name in (*_COLUMNS, "id", "shares")
-        }
+        values = dict(zip(self._fields, zip(*map(msgspec.structs.astuple, orders), strict=True), strict=True))
+        found = {name: pa.array(values[field], self._schema.field(name).type) for name, field in _COLUMNS.items()}
         if self._extra:
             found["extra_fields"] = pa.array([self._extra_text(order) for order in orders], pa.string())
         return found
-
-    def _type(self, name: str) -> pa.DataType:
-        return self._schema.field(_NAMES.get(name, name)).type
 
     def _extra_text(self, order: Any) -> str | None:
         parts = [(name, raw) for name in self._extra if (raw := bytes(getattr(order, name)))]
@@ -132,7 +133,8 @@ class PageReader:
         if min(times) < records.EARLIEST.timestamp() or max(times) > min(latest, records.MILLISECONDS_ABOVE):
             return False
         for name, pattern in _PATTERNS:
-            if _is_false(pc.all(pc.match_substring_regex(found[name], pattern))):
+            values = pc.unique(found[name]) if name in _REPEATING else found[name]
+            if _is_false(pc.all(pc.match_substring_regex(values, pattern))):
                 return False
         shares, price = found["shares_raw"], pc.min_max(found["price"])
         bounds = pc.min_max(shares)
