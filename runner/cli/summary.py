@@ -57,7 +57,7 @@ def as_text(summary: Summary, settings: Settings) -> str:
         ("duplicates", _number(summary.duplicate_keys)),
         ("trades now", f"{_number(summary.fills_total)} fills"),
         ("tests passed", f"{summary.build.tests_passed:,}" if summary.build else "–"),
-        ("time", f"{summary.seconds:,.1f} s" + (f" (dbt {summary.build.seconds:,.1f} s)" if summary.build else "")),
+        ("time", _time(summary)),
     ]
     if summary.bytes_billed is not None:
         money = summary.bytes_billed / 2**40 * settings.price_per_tib
@@ -84,6 +84,13 @@ def _looked_up(tally: Tally) -> str:
         if count
     ]
     return f"{tally.landed:,} landed of {tally.asked:,} asked" + (f"  ({', '.join(rest)})" if rest else "")
+
+
+def _time(summary: Summary) -> str:
+    """The whole, and where it went."""
+    words = {"fetch": "fetch", "metadata": "markets and events", "build": "dbt"}
+    parts = [f"{words[name]} {seconds:,.1f}" for name, seconds in summary.phases.items()]
+    return f"{summary.seconds:,.1f} s" + (f"  ({', '.join(parts)})" if parts else "")
 
 
 def _number(value: int | None) -> str:

@@ -52,7 +52,8 @@ def _run_slices(
         merged = 0
         for number, (window, tasks) in enumerate(plan.slices, start=1):
             phase = f"Slice {number} of {len(plan.slices)}, {window.begins:%Y-%m-%d} to {window.end:%Y-%m-%d}"
-            fetched = fetch(settings, intake, tasks, budget, phase, display)
+            with summary.phase("fetch"):
+                fetched = fetch(settings, intake, tasks, budget, phase, display)
             check_fetched(settings, tasks, fetched, summary)
             display.note(f"{phase}: {fetched.received:,} records. {rate.told(number, len(plan.slices))}")
             is_last = number == len(plan.slices) or budget.is_spent

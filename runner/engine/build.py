@@ -33,7 +33,8 @@ def build(settings: Settings, warehouse: Warehouse, summary: Summary, display: D
     Raises:
         HeldBack: dbt did not start, the lease has passed to another run, or the budget is used up.
     """
-    build = _built(settings, warehouse, summary, display)
+    with summary.phase("build"):
+        build = _built(settings, warehouse, summary, display)
     failpoints.passing("build.ended")
     if summary.build is None:
         summary.build = build

@@ -1,7 +1,8 @@
 """The record of one run: what it did, for the person who ran it and for the run history."""
 
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -35,6 +36,10 @@ class Summary:
     bytes_billed: int | None = None
     bytes_billed_today: int | None = None
     seconds: float = 0.0
+    phases: dict[str, float] = field(default_factory=dict)
+    """Seconds of each phase: fetch, metadata, build."""
+    cpu_seconds: float = 0.0
+    """Processor time of this process from the first request to the last commit; dbt is another process."""
     messages: list[str] = field(default_factory=list)
 
     @property
@@ -49,6 +54,16 @@ class Summary:
         order = [ExitCode.USAGE, ExitCode.FAILED, ExitCode.PARTLY_DONE, ExitCode.CHECK_FAILED, ExitCode.DONE]
         self.exit_code = min(self.exit_code, code, key=order.index)
         self.messages.append(message)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Adds the time of the block to a phase."""
+        began, cpu = time.monotonic(), time.process_time()
+        try:
+            yield
+        finally:
+            self.phases[name] = self.phases.get(name, 0.0) + time.monotonic() - began
+            self.cpu_seconds += time.process_time() - cpu
 
     def as_json(self) -> dict[str, Any]:
         """The summary for `--json`."""
@@ -85,6 +100,8 @@ class Summary:
             "bytes_billed": self.bytes_billed,
             "bytes_billed_today": self.bytes_billed_today,
             "seconds": round(self.seconds, 3),
+            "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
+            "cpu_seconds": round(self.cpu_seconds, 3),
         }
 
 

@@ -51,7 +51,8 @@ def sync(settings: Settings, warehouse: Warehouse, options: SyncOptions, display
                 for skipped in plan.skipped:
                     intake.covered(skipped)
                 budget = Budget(options.max_requests)
-                fetched = fetch(settings, intake, plan.tasks, budget, "Fetching", display)
+                with summary.phase("fetch"):
+                    fetched = fetch(settings, intake, plan.tasks, budget, "Fetching", display)
                 _tell_history(plan, fetched, summary)
                 check_fetched(settings, plan.tasks, fetched, summary)
                 enrich_landed(settings, warehouse, summary, display)
@@ -147,7 +148,8 @@ def enrich_landed(settings: Settings, warehouse: Warehouse, summary: Summary, di
     """Fetches and lands the markets and events of what has landed."""
     display.progress("Markets and events", 0, 0, "")
     run_id, began = summary.run_id, summary.started_at
-    found = asyncio.run(enrich(settings, warehouse, spool_dir(settings), run_id, began))
+    with summary.phase("metadata"):
+        found = asyncio.run(enrich(settings, warehouse, spool_dir(settings), run_id, began))
     summary.enriched.markets.add(found.markets)
     summary.enriched.events.add(found.events)
     landed = f"{found.markets.landed:,} markets, {found.events.landed:,} events"
