@@ -54,7 +54,7 @@ def _run_slices(
             phase = f"Slice {number} of {len(plan.slices)}, {window.begins:%Y-%m-%d} to {window.end:%Y-%m-%d}"
             with summary.phase("fetch"):
                 fetched = fetch(settings, intake, tasks, budget, phase, display)
-            check_fetched(settings, tasks, fetched, summary)
+            check_fetched(tasks, fetched, summary)
             display.note(f"{phase}: {fetched.received:,} records. {rate.told(number, len(plan.slices))}")
             is_last = number == len(plan.slices) or budget.is_spent
             if is_last or summary.counts.landed - merged >= _FEW_ROWS:

@@ -54,7 +54,8 @@ def sync(settings: Settings, warehouse: Warehouse, options: SyncOptions, display
                 with summary.phase("fetch"):
                     fetched = fetch(settings, intake, plan.tasks, budget, "Fetching", display)
                 _tell_history(plan, fetched, summary)
-                check_fetched(settings, plan.tasks, fetched, summary)
+                check_fetched(plan.tasks, fetched, summary)
+                check_silence(settings, plan.tasks, fetched, summary)
                 enrich_landed(settings, warehouse, summary, display)
             build(settings, warehouse, summary, display)
             tell_unknown_fields(summary)
@@ -93,7 +94,7 @@ def fetch(
     return fetched
 
 
-def check_fetched(settings: Settings, tasks: Sequence[Task], fetched: Fetched, summary: Summary) -> None:
+def check_fetched(tasks: Sequence[Task], fetched: Fetched, summary: Summary) -> None:
     """Says in the summary what of a fetch is not as it should be.
 
     Raises:
@@ -127,6 +128,10 @@ def check_fetched(settings: Settings, tasks: Sequence[Task], fetched: Fetched, s
             f"In {fetched.differing:,} windows another number of records came than the upstream had said there are. "
             "`polytrades gaps` lists them."
         )
+
+
+def check_silence(settings: Settings, tasks: Sequence[Task], fetched: Fetched, summary: Summary) -> None:
+    """Says in the summary that not one fill came, where some should have. Only new windows tell that."""
     recent = [task for task in tasks if not task.is_history]
     days = sum(task.window.length.total_seconds() for task in recent) / 86_400
     if not fetched.received and not failures and days >= settings.silent_wallet_days > 0:

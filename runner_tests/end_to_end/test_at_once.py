@@ -47,15 +47,16 @@ def test_writers_at_once_lose_nothing_and_double_nothing(
     home: Home, start: Callable[..., Running], tmp_path: Path
 ) -> None:
     expected = world(home, start, tmp_path)
-    # Two syncs.
-    both = [begin(home, "sync"), begin(home, "sync")]
-    for process in both:
-        _, said = process.communicate()
-        assert process.returncode in (0, 3), said
-        if process.returncode == 3:
-            assert any(who in said for who in WHO), said
-    assert any(process.returncode == 0 for process in both) or home.polytrades("sync").code == 0
-    assert sorted(keys(home)) == sorted(expected)
+    # Two syncs; then a sync and a backfill of all that there is.
+    for second in (["sync"], ["backfill", "--to", time.strftime("%Y-%m-%d"), "--again"]):
+        both = [begin(home, "sync"), begin(home, *second)]
+        for process in both:
+            _, said = process.communicate()
+            assert process.returncode in (0, 3), said
+            if process.returncode == 3:
+                assert any(who in said for who in WHO), said
+        assert any(process.returncode == 0 for process in both) or home.polytrades("sync").code == 0
+        assert sorted(keys(home)) == sorted(expected)
     # A sync, and in the middle of it an analyst's build of production: it gets its turn whole, or is told who is first.
     sync = begin(home, "sync")
     assert sync.stderr is not None
