@@ -134,7 +134,7 @@ def check_silence(settings: Settings, tasks: Sequence[Task], fetched: Fetched, s
     """Says in the summary that not one fill came, where some should have. Only new windows tell that."""
     recent = [task for task in tasks if not task.is_history]
     days = sum(task.window.length.total_seconds() for task in recent) / 86_400
-    if not fetched.received and not failures and days >= settings.silent_wallet_days > 0:
+    if not fetched.received and not fetched.failures and days >= settings.silent_wallet_days > 0:
         summary.worsen(
             ExitCode.CHECK_FAILED,
             f"Not one fill came for {len(recent):,} wallets over {days:,.0f} wallet-days. That is suspicious: check "
