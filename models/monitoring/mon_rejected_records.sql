@@ -1,9 +1,15 @@
 {{ config(materialized='view') }}
 
 -- What the runner rejected and has not let in since, and what another writer put into landing past its checks.
-with rejected as (
-    select * from {{ source('landing', 'rejected_records') }}
-    where record_hash not in (select record_hash from {{ source('state', 'replayed_records') }})
+with replayed as (
+    select distinct record_hash from {{ source('state', 'replayed_records') }}
+),
+
+rejected as (
+    select kept.*
+    from {{ source('landing', 'rejected_records') }} as kept
+    left join replayed on kept.record_hash = replayed.record_hash
+    where replayed.record_hash is null
 ),
 
 landed as (
