@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from runner import log
 from runner import settings as runner_settings
 from runner.errors import UsageError
+from runner.records import EARLIEST
 from runner.settings import SECRETS, Settings, load
-from runner.windows import Window, askable, holes, parse_instant, slices, union, utc_now
+from runner.windows import EVER, Window, askable, holes, parse_instant, slices, union, utc_now
 from runner_tests.support import ROOT
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -102,6 +103,10 @@ def test_slices_tile_a_window(length: int, size: int) -> None:
     assert (cut[0].start, cut[-1].end) == (START, START + seconds(length))
     assert all(earlier.end == later.start for earlier, later in pairwise(cut))
     assert all(piece.length <= seconds(size) for piece in cut)
+
+
+def test_nothing_is_asked_for_before_the_first_instant_that_a_record_may_have() -> None:
+    assert EVER == EARLIEST
 
 
 def test_a_window_of_one_second_is_asked_for_with_the_second_before() -> None:

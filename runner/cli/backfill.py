@@ -49,7 +49,7 @@ def backfill(
     target: Target = None,
     json: Json = False,
 ) -> None:
-    """Fetch a past window of the followed wallets, in slices of time, each landed and merged before the next.
+    """Fetch a past window of the followed wallets, in slices of time, landed as they come and merged on the way.
 
     What is covered already is not asked for, so after Ctrl-C or a crash the same command goes on where it was. No
     checkpoint moves.
@@ -85,7 +85,8 @@ def backfill(
 
 def _show(settings: "Settings", plan: "BackfillPlan", output: "Output") -> None:
     """How much is covered, slice by slice, and what fetching the rest takes at least."""
-    from runner.engine.backfill import duration
+    from runner.cli.output import shortened
+    from runner.units import duration
 
     share = plan.covered / plan.wanted if plan.wanted else 1.0
     requests = len(plan.tasks)
@@ -118,9 +119,8 @@ def _show(settings: "Settings", plan: "BackfillPlan", output: "Output") -> None:
             f"Loads: one for each {settings.batch_rows:,} fills, at least {len(plan.slices):,} (BigQuery takes "
             f"1,500 a day for a table). A slice touches at most {days:,} days (BigQuery allows a merge 4,000)."
         )
-        lines += [
-            f"  {part.begins:%Y-%m-%d} to {part.end:%Y-%m-%d}  {len(tasks):,} windows"
-            for part, tasks in plan.slices[:20]
+        rows = [
+            f"  {part.begins:%Y-%m-%d} to {part.end:%Y-%m-%d}  {len(tasks):,} windows" for part, tasks in plan.slices
         ]
-        lines += [f"  … and {len(plan.slices) - 20:,} more slices"] if len(plan.slices) > 20 else []
+        lines += shortened(rows, 20, "more slices")
     output.result(content, "\n".join(lines))

@@ -44,7 +44,7 @@ def checkpoints(
     from rich.markup import escape
 
     from runner import settings as runner_settings
-    from runner.cli.output import Output
+    from runner.cli.output import Output, shortened
     from runner.engine.wallets import check_wallet
     from runner.warehouse.connect import connect
     from runner.windows import utc_now
@@ -80,10 +80,9 @@ def checkpoints(
         f"moved {move.recorded_at:%Y-%m-%d %H:%M:%S} by {move.run_id}"
         for move in moves
     ]
-    shown = rows if only else rows[:_SHOWN]
     head = f"{len(rows):,} {'moves, the newest first' if only else 'checkpoints, the oldest first'}:"
-    lines = [head, *map(escape, shown)] if rows else ["There are no checkpoints yet; `polytrades sync` makes them."]
-    lines += [f"  … and {len(rows) - len(shown):,} more; --json lists all"] if len(rows) > len(shown) else []
+    shown = shortened([escape(row) for row in rows], len(rows) if only else _SHOWN, "more; --json lists all")
+    lines = [head, *shown] if rows else ["There are no checkpoints yet; `polytrades sync` makes them."]
     output.result(content, "\n".join(lines))
 
 

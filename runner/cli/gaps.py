@@ -32,7 +32,7 @@ def gaps(
     from rich.markup import escape
 
     from runner import settings as runner_settings
-    from runner.cli.output import Output
+    from runner.cli.output import Output, shortened
     from runner.errors import ExitCode
     from runner.monitor.gaps import find_gaps
     from runner.warehouse.connect import connect
@@ -79,8 +79,8 @@ def gaps(
     lines = [head]
     for title, rows in sections:
         if rows:
-            lines += [f"{len(rows):,} {title}:", *(f"  {escape(row)}" for row in rows[:_SHOWN])]
-            lines += [f"  … and {len(rows) - _SHOWN:,} more; --json lists all"] if len(rows) > _SHOWN else []
+            lines.append(f"{len(rows):,} {title}:")
+            lines += shortened([f"  {escape(row)}" for row in rows], _SHOWN, "more; --json lists all")
     if not found.is_complete:
         lines.append("`polytrades backfill --gaps` fetches them; --dry-run says what that takes.")
     output.result({"command": "gaps", "exit_code": int(exit_code), **found.as_json()}, "\n".join(lines))

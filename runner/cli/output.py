@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -18,6 +19,11 @@ _SECONDS_BETWEEN_LINES = 10.0
 def printable(text: str) -> str:
     """`text` without control characters: a title from an upstream must not move the cursor of a terminal."""
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def shortened(rows: Sequence[str], most: int, rest: str = "more") -> list[str]:
+    """At most `most` of the rows, and a line about how many there are beside them, called `rest`."""
+    return [*rows[:most], *([f"  … and {len(rows) - most:,} {rest}"] if len(rows) > most else [])]
 
 
 class Output:

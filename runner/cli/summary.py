@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 from rich.markup import escape
 
-from runner.cli.output import Output, printable
+from runner.cli.output import Output, printable, shortened
 from runner.engine.lookups import Tally
 from runner.engine.plan import SyncOptions, plan_sync
 from runner.engine.record import Summary
@@ -119,9 +119,8 @@ def show_plan(settings: Settings, warehouse: Warehouse, options: SyncOptions, ou
     ]
     lines = [
         f"Would fetch {len(rows):,} windows of {len({w for w, _, _ in windows}):,} wallets; nothing is written now:",
-        *rows[:20],
+        *shortened(rows, 20),
     ]
-    lines += [f"  … and {len(rows) - 20:,} more"] if len(rows) > 20 else []
     if not change.is_empty:
         lines.append(f"Would follow {len(change.added):,} more wallets and unfollow {len(change.removed):,}.")
     output.result(content, "\n".join(lines))

@@ -1,4 +1,4 @@
-"""`backfill`: the engine of `sync` over a past window, slice by slice, each merged before the next is fetched."""
+"""`backfill`: the engine of `sync` over a past window, slice by slice, merged as soon as there is enough."""
 
 import time
 
@@ -6,11 +6,12 @@ from runner import dbt, failpoints
 from runner.engine.build import Display, build
 from runner.engine.plan import BackfillOptions, BackfillPlan, plan_backfill
 from runner.engine.record import Recorded, Summary
-from runner.engine.run import check_fetched, enrich_landed, fetch, intake_for, tell_unknown_fields
+from runner.engine.run import check_fetched, enrich_landed, fetch, intake_for
 from runner.engine.writer import new_run_id, writing
 from runner.settings import Settings
 from runner.sources import orders
 from runner.sources.http import Budget
+from runner.units import duration
 from runner.warehouse.protocol import Warehouse
 
 _FEW_ROWS = 200_000
@@ -46,7 +47,7 @@ def _run_slices(
     display: Display,
 ) -> None:
     budget = Budget(options.max_requests)
-    rate = Rate()
+    began = time.monotonic()
     with intake_for(settings, warehouse, orders.dialect_of(settings), summary.run_id) as intake:
         summary.counts = intake.counts
         merged = 0
@@ -55,7 +56,7 @@ def _run_slices(
             with summary.phase("fetch"):
                 fetched = fetch(settings, intake, tasks, budget, phase, display)
             check_fetched(tasks, fetched, summary)
-            display.note(f"{phase}: {fetched.received:,} records. {rate.told(number, len(plan.slices))}")
+            display.note(f"{phase}: {fetched.received:,} records. {_time_left(began, number, len(plan.slices))}")
             is_last = number == len(plan.slices) or budget.is_spent
             if is_last or summary.counts.landed - merged >= _FEW_ROWS:
                 enrich_landed(settings, warehouse, summary, display)
@@ -66,25 +67,11 @@ def _run_slices(
                 break
     if not plan.slices:  # what a run before has landed and not merged
         build(settings, warehouse, summary, display)
-    tell_unknown_fields(summary)
 
 
-class Rate:
-    """How fast slices go by, and how long the rest will take if it goes on like that."""
-
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-
-    def told(self, done: int, total: int) -> str:
-        """A sentence about the time left."""
-        if done >= total:
-            return "That was the last one."
-        left = (time.monotonic() - self._began) / done * (total - done)
-        return f"About {duration(left)} left for {total - done:,} slices."
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them: `40 s`, `12 min`, `3.5 h`."""
-    if seconds < 90:
-        return f"{seconds:,.0f} s"
-    return f"{seconds / 60:,.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"
+def _time_left(began: float, done: int, total: int) -> str:
+    """A sentence about how long the rest takes if it goes on like the slices since `began`."""
+    if done >= total:
+        return "That was the last one."
+    left = (time.monotonic() - began) / done * (total - done)
+    return f"About {duration(left)} left for {total - done:,} slices."

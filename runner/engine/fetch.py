@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from runner.engine.workers import work_together
 from runner.errors import BudgetSpent, UpstreamError
 from runner.landing.intake import Intake
 from runner.sources.http import Http
@@ -60,6 +61,14 @@ class Source:
     in_flight: int
 
 
+@dataclass
+class _UnderWay:
+    """A task whose walk has not ended, and from where on its window was said to be complete."""
+
+    task: Task
+    told: datetime | None = None
+
+
 class Fetch:
     """One run of the engine over a list of tasks. A task's rows land before what it covers does, or with it.
 
@@ -72,8 +81,7 @@ class Fetch:
         self._intake = intake
         self._lag = lag
         self._history_left = history_requests
-        self._walks: dict[Walk, Task] = {}
-        self._told: dict[Walk, datetime] = {}
+        self._under_way: dict[Walk, _UnderWay] = {}
         self._room = asyncio.Lock()
 
     async def run(self, tasks: Sequence[Task], progress: Progress) -> Fetched:
@@ -90,14 +98,9 @@ class Fetch:
                 await self._fetch(task)
                 progress(self.result.done, len(tasks), self._intake.counts.received)
 
-        workers = [asyncio.create_task(work()) for _ in range(min(self._source.in_flight, len(tasks)))]
         try:
-            await asyncio.gather(*workers)
+            await work_together(work, min(self._source.in_flight, len(tasks)))
         finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
-            self._tell_parts()
             # Not awaited: also after Ctrl-C everything that came is landed before the run ends.
             self._intake.flush()
         return self.result
@@ -115,30 +118,36 @@ class Fetch:
             self._source.page_size,
         )
         asked_at = utc_now()
-        self._walks[walk] = task
+        self._under_way[walk] = _UnderWay(task)
+        has_ended = False
         try:
-            async for page in walk.pages():
-                seen = self._read(page.records, task.wallet)
-                walk.saw(seen)
-                self.result.received += seen.count
-                if self._intake.is_full:
-                    await self._make_room()
-                if task.is_history and self._history_left is not None:
-                    self._history_left -= 1
-                    if self._is_history_spent and page.has_more:
-                        self.result.unfinished.append(task)
-                        return
-            self._complete(task, walk, asked_at)
+            has_ended = await self._walk_through(walk, task)
         except BudgetSpent:
             self.result.unfinished.append(task)
         except UpstreamError as error:
             self.result.failures.setdefault(task.wallet, str(error))
             self._intake.covered(self._covered(task, task.window, walk.received, "failed", walk.declared))
         finally:
-            if walk in self._walks:
+            if not has_ended:
                 self._tell_part(walk)
-                del self._walks[walk]
-                self._told.pop(walk, None)
+            del self._under_way[walk]
+        if has_ended:
+            self._complete(task, walk, asked_at)
+
+    async def _walk_through(self, walk: Walk, task: Task) -> bool:
+        """Hands in every page; False if the bound on history cut the walk off."""
+        async for page in walk.pages():
+            seen = self._read(page.records, task.wallet)
+            walk.saw(seen)
+            self.result.received += seen.count
+            if self._intake.is_full:
+                await self._make_room()
+            if task.is_history and self._history_left is not None:
+                self._history_left -= 1
+                if self._is_history_spent and page.has_more:
+                    self.result.unfinished.append(task)
+                    return False
+        return True
 
     @property
     def _is_history_spent(self) -> bool:
@@ -155,8 +164,6 @@ class Fetch:
 
     def _complete(self, task: Task, walk: Walk, asked_at: datetime) -> None:
         """The walk has come to its end: the whole window is covered, as far as the upstream's clock has come."""
-        del self._walks[walk]
-        self._told.pop(walk, None)
         end = task.window.end
         ahead = self._source.http.clock_ahead or 0.0
         if ahead > _CLOCKS_AGREE:
@@ -188,18 +195,16 @@ class Fetch:
                 # Shielded: a cancelled future would be a batch that never lands, with others landing after it.
                 await asyncio.shield(asyncio.wrap_future(self._intake.landing))
             if self._intake.is_full:
-                self._tell_parts()
+                for walk in self._under_way:
+                    self._tell_part(walk)
                 self._intake.hand_over()
-
-    def _tell_parts(self) -> None:
-        for walk in self._walks:
-            self._tell_part(walk)
 
     def _tell_part(self, walk: Walk) -> None:
         """What of a window is complete though its walk has not ended: a later run goes on from there."""
-        since, task = walk.complete_from, self._walks[walk]
-        if since is None or since >= task.window.end or since <= task.window.begins or self._told.get(walk) == since:
+        since, known = walk.complete_from, self._under_way[walk]
+        window = known.task.window
+        if since is None or since >= window.end or since <= window.begins or since == known.told:
             return
-        self._told[walk] = since
+        known.told = since
         if (self._source.http.clock_ahead or 0.0) <= _CLOCKS_AGREE:
-            self._intake.covered(self._covered(task, Window(since, task.window.end), walk.received, "complete"))
+            self._intake.covered(self._covered(known.task, Window(since, window.end), walk.received, "complete"))

@@ -1,9 +1,9 @@
 """Many look-ups by name at a time: upstreams in turn, a limit on requests, and what comes is handed on at once."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from runner.engine.workers import work_together
 from runner.errors import PolytradesError, Unavailable, UsageError
 
 _GIVE_UP_AFTER = 3
@@ -110,13 +110,7 @@ async def look_up(
             pass
 
     await ask_portion()  # alone: that nobody answers, or that a list is not there, is learned by one request
-    workers = [asyncio.create_task(work()) for _ in range(min(in_flight, -(-len(names) // size)))]
-    try:
-        await asyncio.gather(*workers)
-    finally:
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+    await work_together(work, min(in_flight, -(-len(names) // size)))
     rest = sum(len(portion) for portion in portions)
     if all(upstream.is_given_up for upstream in upstreams):
         tally.asked += rest

@@ -1,7 +1,7 @@
 """What is to be fetched: which wallets, and of each which windows. Nothing is written here."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -33,8 +33,8 @@ class SyncPlan:
     change: wallets.WalletChange
     wallets: list[str]
     tasks: list[Task]
-    skipped: list[Covered] = field(default_factory=list)
-    since_ignored: int = 0
+    skipped: list[Covered]
+    since_ignored: int
     """Wallets for which `since` means nothing, because they have been fetched before."""
 
 
@@ -57,8 +57,9 @@ def plan_sync(settings: Settings, warehouse: Warehouse, options: SyncOptions) ->
     checkpoints = warehouse.checkpoints(source)
     coverage = warehouse.coverage(API_SOURCES)
     overlap = timedelta(hours=settings.overlap_hours)
-    plan = SyncPlan(change, chosen, [])
+    recent: list[Task] = []
     history: list[Task] = []
+    skipped: list[Covered] = []
     ignored = 0
     for wallet in chosen:
         covered = coverage.get(wallet, [])
@@ -66,16 +67,15 @@ def plan_sync(settings: Settings, warehouse: Warehouse, options: SyncOptions) ->
         if reached is None:
             history.append(Task(wallet, Window(options.since, until), is_history=True))
             if options.since and options.since > EVER:
-                plan.skipped.append(Covered(source, wallet, None, options.since, "skipped", 0))
+                skipped.append(Covered(source, wallet, None, options.since, "skipped", 0))
             continue
         ignored += options.since is not None
         if reached < until:
-            plan.tasks.append(Task(wallet, Window(reached - overlap, until)))
+            recent.append(Task(wallet, Window(reached - overlap, until)))
         past = Window(None, min(reached, until))
         history += [Task(wallet, hole, moves_checkpoint=False, is_history=True) for hole in holes(past, covered)]
-    plan.tasks.extend(history)
-    askable = [task for task in plan.tasks if task.window.is_askable or task.is_history]
-    return SyncPlan(change, chosen, askable, plan.skipped, ignored)
+    tasks = [*(task for task in recent if task.window.is_askable), *history]
+    return SyncPlan(change, chosen, tasks, skipped, ignored)
 
 
 def _chosen_wallets(warehouse: Warehouse, options: SyncOptions) -> tuple[wallets.WalletChange, list[str]]:

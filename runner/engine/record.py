@@ -129,7 +129,9 @@ class Recorded:
             error = HeldBack(f"{error} What had landed before is kept and will be merged by the next run.")
         if isinstance(error, KeyboardInterrupt):
             summary.worsen(ExitCode.PARTLY_DONE, "Interrupted.")
-        elif error is not None:
+        elif error is None:
+            self._name_unknown_fields()
+        else:
             code = error.exit_code if isinstance(error, PolytradesError) else ExitCode.FAILED
             summary.worsen(code, str(error) or type(error).__name__)
         run = replace(
@@ -152,3 +154,9 @@ class Recorded:
             self._warehouse.record_run(run, finished_at)
         if isinstance(error, HeldBack):
             raise error
+
+    def _name_unknown_fields(self) -> None:
+        """Says which fields records carry that nobody knows."""
+        if unknown := self._summary.counts.unknown_fields:
+            named = ", ".join(f"{name} ({count:,})" for name, count in sorted(unknown.items())[:5])
+            self._summary.messages.append(f"Records carry fields that are new to us, kept in extra_fields: {named}.")

@@ -3,7 +3,7 @@
 from runner import dbt
 from runner.engine.build import Display, build
 from runner.engine.record import Recorded, Summary
-from runner.engine.run import spool_dir, tell_unknown_fields
+from runner.engine.run import spool_dir
 from runner.engine.writer import new_run_id, writing
 from runner.landing.intake import Intake
 from runner.records import BrokenRule, is_wallet, read_order
@@ -56,5 +56,4 @@ def replay(settings: Settings, warehouse: Warehouse, reason: str | None, display
                 warehouse.mark_replayed([record.record_hash for record in mine], run_id, utc_now())
             display.note(f"Replayed {len(passing):,} of {len(records):,} rejected records.")
         build(settings, warehouse, summary, display)
-        tell_unknown_fields(summary)
     return summary

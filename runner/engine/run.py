@@ -58,7 +58,6 @@ def sync(settings: Settings, warehouse: Warehouse, options: SyncOptions, display
                 check_silence(settings, plan.tasks, fetched, summary)
                 enrich_landed(settings, warehouse, summary, display)
             build(settings, warehouse, summary, display)
-            tell_unknown_fields(summary)
     return summary
 
 
@@ -142,13 +141,6 @@ def check_silence(settings: Settings, tasks: Sequence[Task], fetched: Fetched, s
         )
 
 
-def tell_unknown_fields(summary: Summary) -> None:
-    """Names the fields that records carry and nobody knows."""
-    if unknown := summary.counts.unknown_fields:
-        named = ", ".join(f"{name} ({count:,})" for name, count in sorted(unknown.items())[:5])
-        summary.messages.append(f"Records carry fields that are new to us, kept in extra_fields: {named}.")
-
-
 def enrich_landed(settings: Settings, warehouse: Warehouse, summary: Summary, display: Display) -> None:
     """Fetches and lands the markets and events of what has landed."""
     display.progress("Markets and events", 0, 0, "")
@@ -184,7 +176,6 @@ def import_files(settings: Settings, warehouse: Warehouse, paths: Sequence[Path]
                     summary.worsen(ExitCode.PARTLY_DONE, f"{problem} The other files were imported.")
                 intake.flush()
             build(settings, warehouse, summary, display)
-            tell_unknown_fields(summary)
     return summary
 
 

@@ -28,39 +28,42 @@ class Coverage(Statements):
         """See Warehouse. What nobody wanted and somebody then asked for in vain is not covered any more."""
         if not self._has_state("coverage"):
             return {}
-        found = self._islands(sources, ["complete", "inherited"])
-        skipped = self._islands(sources, ["skipped"]) if with_skipped else {}
-        failed = self._islands(sources, ["failed"]) if skipped else {}
-        for wallet, windows in skipped.items():
-            unwanted = [piece for window in windows for piece in holes(window, failed.get(wallet, []))]
+        islands = self._islands(sources)
+        found = islands["covered"]
+        for wallet, windows in (islands["skipped"] if with_skipped else {}).items():
+            failed = islands["failed"].get(wallet, [])
+            unwanted = [piece for window in windows for piece in holes(window, failed)]
             found[wallet] = union([*found.get(wallet, []), *unwanted])
         return found
 
-    def _islands(self, sources: Sequence[str], statuses: Sequence[str]) -> dict[str, list[Window]]:
-        """The union of windows. It is made where the rows are: a wallet has a row a night, and few islands."""
+    def _islands(self, sources: Sequence[str]) -> dict[str, dict[str, list[Window]]]:
+        """The union of the windows of each kind: `covered`, `skipped`, `failed`.
+
+        It is made where the rows are: a wallet has a row a night, and few islands.
+        """
         rows = self._query(
             "coverage",
             "with windows as ("
-            "select wallet_address, coalesce(window_start, @ever) as starts, window_end as ends "
+            "select case when status in ('complete', 'inherited') then 'covered' else status end as kind, "
+            "wallet_address, coalesce(window_start, @ever) as starts, window_end as ends "
             f"from {self._state('coverage')} "
-            f"where status in (select known from {self._each('statuses', 'known')}) "
+            "where status in ('complete', 'inherited', 'skipped', 'failed') "
             f"and source in (select name from {self._each('sources', 'name')})), "
             "reached as ("
-            "select *, max(ends) over (partition by wallet_address order by starts, ends "
+            "select *, max(ends) over (partition by kind, wallet_address order by starts, ends "
             "rows between unbounded preceding and 1 preceding) as ended_before from windows), "
             "numbered as ("
             "select *, sum(case when ended_before is null or starts > ended_before then 1 else 0 end) over ("
-            "partition by wallet_address order by starts, ends "
+            "partition by kind, wallet_address order by starts, ends "
             "rows between unbounded preceding and current row) as island from reached) "
-            "select wallet_address, min(starts) as starts, max(ends) as ends from numbered "
-            "group by wallet_address, island order by wallet_address, starts",
+            "select kind, wallet_address, min(starts) as starts, max(ends) as ends from numbered "
+            "group by kind, wallet_address, island order by kind, wallet_address, starts",
             ever=EVER,
             sources=list(sources),
-            statuses=list(statuses),
         )
-        found: dict[str, list[Window]] = {}
-        for wallet, starts, ends in rows:
-            found.setdefault(wallet, []).append(Window(None if starts <= EVER else starts, ends))
+        found: dict[str, dict[str, list[Window]]] = {"covered": {}, "skipped": {}, "failed": {}}
+        for kind, wallet, starts, ends in rows:
+            found[kind].setdefault(wallet, []).append(Window(None if starts <= EVER else starts, ends))
         return found
 
     def differences(self, sources: Sequence[str]) -> list[Difference]:

@@ -66,20 +66,6 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class RejectedRecord:
-    """A record in quarantine that has not been replayed."""
-
-    record_hash: str
-    reason: str
-    detail: str
-    record: str
-    origin: str
-    source: str
-    run_id: str
-    landed_at: datetime
-
-
-@dataclass(frozen=True)
 class Rejection:
     """A record that broke a rule. `origin` is the queried wallet, or file and position."""
 
@@ -89,6 +75,14 @@ class Rejection:
     record: str
     origin: str
     source: str
+
+
+@dataclass(frozen=True)
+class RejectedRecord(Rejection):
+    """A record in quarantine that has not been replayed."""
+
+    run_id: str
+    landed_at: datetime
 
 
 @dataclass(frozen=True)
