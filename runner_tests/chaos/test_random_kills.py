@@ -1,8 +1,8 @@
 """Promise: kill -9 at any instant, again and again; in the end all is as if nothing had been.
 
-A chain is a world's nights in one home, each killed several times before it is let through, and compared with the same
-night of an undisturbed home. Half of the kills fall anywhere in a run, half into its first part, before dbt. One in five
-hits the runner alone, so that its dbt lives on as an orphan. `make chaos` runs as many chains as its time allows.
+A chain is a world's nights in one home, each killed several times before it is let through, and compared with the
+same night of an undisturbed home. Half of the kills fall anywhere in a run, half into its first part, before dbt. One
+in five hits the runner alone, so that its dbt lives on. `make chaos` runs as many chains as its time allows.
 """
 
 from __future__ import annotations

@@ -28,7 +28,9 @@ _FOUND = {
     "markets": "select condition_id, status, winning_id, source, content_hash from main.markets",
     "events": "select event_slug, status, source, content_hash from main.events",
     "rejected": "select record_hash, reason, detail, record, source from landing.rejected_records",
-    "unmerged": "select batch_id from landing.batches where batch_id not in (select batch_id from state.merged_batches)",
+    "unmerged": (
+        "select batch_id from landing.batches where batch_id not in (select batch_id from state.merged_batches)"
+    ),
     "lease": "select run_id, holder from state.lease",
 }
 _CHECKPOINTS = """select wallet_address, fetched_until from state.checkpoints
