@@ -137,6 +137,14 @@ def test_without_cursors_the_offset_is_walked_to_the_end() -> None:
     assert [query.get("offset") for query in asked] == [None, "10", "20"]
 
 
+def test_half_a_character_costs_neither_its_page_nor_its_record() -> None:
+    """A title that an upstream has cut in the middle of an emoji; whole ones and escaped backslashes stay."""
+    records = [{"title": "cut \ud83d"}, {"title": "whole \U0001f600"}, {"title": "a backslash: \\ud83d"}]
+    with server(lambda *_: page(*records)) as (url, _):
+        found = [record for page in fills_of(url, "0x1") for record in page]
+    assert [json.loads(record) for record in found] == [{"title": "cut \ufffd"}, *records[1:]]
+
+
 def test_a_short_page_that_promises_more_is_not_the_end() -> None:
     """A server may cap the limit without a word: the offset follows what came, not what was asked for."""
     records = [{"n": n} for n in range(7)]

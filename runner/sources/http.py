@@ -3,6 +3,7 @@
 import asyncio
 import email.utils
 import os
+import re
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -27,6 +28,11 @@ _LONGEST_WAIT = 60.0
 _LONGEST_CONNECT = 10.0
 """Seconds for a connection: an address behind which nothing is must not take five whole timeouts to be noticed."""
 _TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+"""An escape in JSON: a pair of halves, a lone half, or any other."""
 _GIVE_UP_AFTER = 10
 """Requests in a row without a usable answer, each after all its attempts: then the upstream is down."""
 
@@ -204,7 +210,7 @@ class Http:
     def _json(self, body: bytes, path: str) -> bytes:
         start = body[:64].lstrip()
         if start[:1] in (b"{", b"["):
-            if not _is_whole(body):
+            if not _is_whole(body) and not _is_whole(body := _without_half_characters(body)):
                 raise Unavailable(
                     f"{self.name} at {self.base_url} answered {path} with JSON that is cut off or damaged. It may "
                     "pass: run the same command again later."
@@ -280,6 +286,15 @@ def _is_whole(body: bytes) -> bool:
         # Nested beyond reading: another attempt would not change it, and `decoded` says so.
         return True
     return True
+
+
+def _without_half_characters(body: bytes) -> bytes:
+    """The body with U+FFFD for each half of a character that is written as an escape.
+
+    An upstream that cuts a title in the middle of an emoji sends such a half. It stands for no character, so nothing
+    could keep it, and one of them must not cost the page.
+    """
+    return _ESCAPE.sub(lambda found: rb"\ufffd" if found["half"] else found[0], body)
 
 
 def _tell_retry(state: tenacity.RetryCallState) -> None:
