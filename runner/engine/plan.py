@@ -70,9 +70,11 @@ def plan_sync(settings: Settings, warehouse: Warehouse, options: SyncOptions) ->
                 skipped.append(Covered(source, wallet, None, options.since, "skipped", 0))
             continue
         ignored += options.since is not None
-        if reached < until:
-            recent.append(Task(wallet, Window(reached - overlap, until)))
-        past = Window(None, min(reached, until))
+        known_until = min(reached, until)
+        # A first walk that was cut off has covered its newest part and left no checkpoint: the overlap sets it.
+        if reached < until or wallet not in checkpoints:
+            recent.append(Task(wallet, Window(known_until - overlap, until)))
+        past = Window(None, known_until)
         history += [Task(wallet, hole, moves_checkpoint=False, is_history=True) for hole in holes(past, covered)]
     tasks = [*(task for task in recent if task.window.is_askable), *history]
     return SyncPlan(change, chosen, tasks, skipped, ignored)
