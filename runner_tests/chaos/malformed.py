@@ -82,7 +82,6 @@ def _no_record(number: int, chance: random.Random) -> bytes:
             f'{{"error": "number {number}"}}',
             f'{{"number": {number}, "side": "BUY"}}',
             "[" * 50 + f"{number}" + "]" * 50,
-            f'{{"number": {number}, "text": "\\ud800"}}',
         )
     ).encode()
 

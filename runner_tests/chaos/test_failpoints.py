@@ -8,7 +8,6 @@ let through. What stands then is what stands after an undisturbed one. `make tes
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import pytest
 from runner.failpoints import SITES
 from runner_tests.chaos.counters import Counter
 from runner_tests.chaos.tally import Box, record, tally
-from runner_tests.chaos.world import Contents, Start, World, begin, contents, differences, let_through, nights, world
+from runner_tests.chaos.world import Contents, Start, World, begin, contents, differences, let_through, world
 from runner_tests.support import UNTIL, Home, home_on
 
 KINDS = ("kill", "term", "raise")
