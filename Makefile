@@ -11,7 +11,7 @@ EMULATOR := $(VENV)/emulator
 EMULATOR_FILES := runner_tests/bigquery/emulator
 FIND_PYTHON313 := PATH="$(CURDIR)/$(BIN):$$PATH" sh $(EMULATOR_FILES)/find_python313.sh
 
-.PHONY: help install install-bigquery install-dev demo test chaos chaos-again emulator lint format docs bench requirements clean
+.PHONY: help install install-bigquery install-dev demo test chaos soak chaos-again emulator lint format docs bench requirements clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,10 +60,13 @@ test: install-dev ## Run every test; those of BigQuery need a Python 3.13 beside
 	  else echo "*** NOTHING OF BIGQUERY IS TESTED: there is no Python 3.13 for its emulator. ***"; fi
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-chaos: install-dev $(VENV)/.emulator ## Fail each call to BigQuery once, for every n; at most an hour, goes on where it was stopped
-	$(BIN)/python -m pytest -m chaos -s runner_tests/chaos runner_tests/models
+chaos: install-dev $(VENV)/.emulator ## Kills, failpoints, bad upstreams on both targets; at most an hour, goes on where it was stopped
+	$(BIN)/python -m pytest -m chaos -s runner_tests/models runner_tests/chaos
 
-chaos-again: ## Forget what `make chaos` has passed
+soak: export CHAOS_MINUTES ?= 600
+soak: chaos ## The same for CHAOS_MINUTES (600)
+
+chaos-again: ## Forget what `make chaos` has passed and counted
 	rm -rf .chaos
 
 emulator: $(VENV)/.emulator ## Start the BigQuery emulator of the tests by hand, on port 9050

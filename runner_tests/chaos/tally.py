@@ -18,11 +18,18 @@ from runner_tests.chaos.counters import FOLDER
 _FILE = FOLDER / "tally.json"
 
 
-class Box:
-    """A share of the time that CHAOS_MINUTES gives to one invocation (default 50). It ends loops, it fails nothing."""
+_BEGAN = time.monotonic()
 
-    def __init__(self, share: float) -> None:
-        self._ends = time.monotonic() + 60 * share * float(os.environ.get("CHAOS_MINUTES", "50"))
+
+class Box:
+    """A share of the time that CHAOS_MINUTES gives to one invocation (default 50), or of what is left of it.
+
+    It ends loops and fails nothing: what is left over is for the next invocation.
+    """
+
+    def __init__(self, share: float, of_the_rest: bool = False) -> None:
+        now, whole = time.monotonic(), 60 * float(os.environ.get("CHAOS_MINUTES", "50"))
+        self._ends = now + share * (max(0.0, _BEGAN + whole - now) if of_the_rest else whole)
 
     @property
     def is_over(self) -> bool:

@@ -69,8 +69,8 @@ def strike_in_every_way(home: Home, arguments: tuple[object, ...], site: str) ->
 
 @pytest.fixture
 def here(start: Start, tmp_path: Path) -> World:
-    """A world without latency."""
-    return world(start, tmp_path, 21, fills=240)
+    """A world in which every batch has something to reject."""
+    return world(start, tmp_path, 21, fills=240, malformed=0.3)
 
 
 def first_night(here: World) -> tuple[object, ...]:
@@ -102,7 +102,7 @@ def test_a_sync_struck_at_three_failpoints_ends_as_if_nothing_had_been(home: Hom
 def test_a_sync_struck_at_any_failpoint_ends_as_if_nothing_had_been(
     target: str, here: World, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    box, counter = Box(0.15), Counter(f"failpoints_sync_{target}")
+    box, counter = Box(0.1), Counter(f"failpoints_sync_{target}")
     left = [site for site in OF_SYNC if site not in counter.done()]
     if left:
         expected = reference(here, home_on(target, tmp_path / "reference", request), first_night(here))
@@ -124,9 +124,9 @@ def test_a_backfill_struck_at_any_failpoint_ends_as_if_nothing_had_been(
     target: str, start: Start, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """One home on its way into the past: each failpoint has a window of its own."""
-    box, counter = Box(0.15), Counter(f"failpoints_backfill_{target}")
+    box, counter = Box(0.07), Counter(f"failpoints_backfill_{target}")
     left = [site for site in OF_BACKFILL if site not in counter.done()]
-    here = world(start, tmp_path, 22, days=400, fills=900)
+    here = world(start, tmp_path, 22, days=400, fills=900, malformed=0.3)
     home = home_on(target, tmp_path, request)
     here.settings(home)
     newest = datetime(2026, 1, 10, tzinfo=UTC)

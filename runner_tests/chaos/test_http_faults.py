@@ -110,7 +110,7 @@ def kinds() -> list[str]:
 def test_every_kind_of_fault_at_the_first_a_middle_and_the_last_page(
     alone: Home, healthy: Healthy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    box, counter = Box(0.2), Counter("http_faults")
+    box, counter = Box(0.15), Counter("http_faults")
     cases = [
         (kind, place, number) for number in ("", "#1") for kind in (*kinds(), *BEYOND_THE_LIMIT) for place in PLACES
     ]

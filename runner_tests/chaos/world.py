@@ -64,12 +64,14 @@ class World:
         }
 
 
-def world(start: Start, folder: Path, seed: int, *options: object, days: int = 90, fills: int = 400) -> World:
+def world(
+    start: Start, folder: Path, seed: int, *options: object, days: int = 90, fills: int = 400, malformed: float = 0.03
+) -> World:
     """Starts a simulator. Equal seeds give equal worlds, whenever they are asked."""
     fills_file, wallets = folder / f"fills-{seed}.ndjson", folder / f"wallets-{seed}.csv"
     files = ("--write-fills", fills_file, "--write-wallets", wallets)
     size = ("--seed", seed, "--wallets", 6, "--fills", fills, "--days", days, "--until", UNTIL)
-    running = start(*size, "--malformed", 0.03, *files, *options)
+    running = start(*size, "--malformed", malformed, *files, *options)
     return World(running, wallets, [json.loads(line) for line in fills_file.open()])
 
 
