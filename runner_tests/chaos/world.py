@@ -51,11 +51,16 @@ class World:
         """The key of every fill, sorted."""
         return sorted((record["user"], record["tx_hash"], record["order_hash"]) for record in self.records)
 
+    def requests(self) -> int:
+        """Requests for fills so far."""
+        asked = self.running.get("/stats").json["requests"]
+        return sum(sum(counts.values()) for path, counts in asked.items() if "orders" in path)
+
     def settings(self, home: Home) -> None:
         """Points a home here: pages and batches so small that landing has many of each, and takes a while."""
         home.uses(self.running)
         home.variables |= {
-            "POLYTRADES_PAGE_SIZE": "8",
+            "POLYTRADES_PAGE_SIZE": "5",
             "POLYTRADES_BATCH_ROWS": "20",
             "POLYTRADES_REQUESTS_IN_FLIGHT": "2",
             "POLYTRADES_MAX_REJECTED_SHARE": "1",
