@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from runner.settings import Settings
+from runner_tests.chaos.world import end_all
 from runner_tests.support import Home
+
+
+@pytest.fixture(autouse=True)
+def _leaves_no_process_behind() -> Iterator[None]:
+    yield
+    end_all()
 
 
 @pytest.fixture

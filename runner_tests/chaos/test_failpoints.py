@@ -47,7 +47,8 @@ def strike(home: Home, arguments: tuple[object, ...], site: str, kind: str, numb
     """Runs a command that meets a failpoint, and shows that it did."""
     command = begin(home, *arguments, fault=f"{site}:{kind}:{number}")
     code, said = command.process.wait(), command.text
-    command.kill_orphans()
+    command.may_have_orphans = kind == "kill"
+    command.end()
     assert "Traceback" not in said, (site, kind, said)
     if kind == "kill":
         assert code == -9, (site, kind, said)

@@ -26,6 +26,7 @@ from runner_tests.chaos.world import (
     begin,
     contents,
     differences,
+    end_all,
     let_through,
     nights,
     world,
@@ -82,7 +83,6 @@ class Chain:
     spans: Spans
     kills: Counter[str] = field(default_factory=Counter)
     lone: int = 0
-    started: list[Command] = field(default_factory=list)
 
     def night(self, arguments: tuple[object, ...], kills: int, box: Box) -> None:
         """Kills a night so many times, while there is time; then lets it through."""
@@ -100,7 +100,7 @@ class Chain:
             self.kills[phase(self.home.target, said, known >= 0 and runs(self.home) > known)] += 1
             self.lone += is_lone
             assert "Traceback" not in said, said
-        self.started.append(let_through(self.home, arguments))
+        let_through(self.home, arguments)
 
     def started_until_its_end_comes(self, arguments: tuple[object, ...]) -> Command:
         """Starts a command and waits for the instant at which it is to die; it may have ended by then."""
@@ -108,7 +108,6 @@ class Chain:
         left = self.chance.uniform(0, self.spans.landing if is_early else self.spans.whole)
         requests = self.here.requests()
         command = begin(self.home, *arguments)
-        self.started.append(command)
         while is_early and command.process.poll() is None:
             # A night of which everything is covered asks nobody: then it dies when dbt starts.
             if self.here.requests() > requests or _DBT_STARTS in command.text:
@@ -118,11 +117,6 @@ class Chain:
         while command.process.poll() is None and time.monotonic() < dies_at:
             time.sleep(0.005)
         return command
-
-    def end(self) -> None:
-        """Leaves no process behind."""
-        for command in self.started:
-            command.kill_orphans()
 
 
 def undisturbed(home: Home, here: World) -> tuple[list[Contents], Spans]:
@@ -161,12 +155,10 @@ def test_chains_of_kills_end_as_if_nothing_had_been(
         folder.mkdir()
         chain = Chain(home_on(target, folder, request), here, chance, spans)
         here.settings(chain.home)
-        try:
-            for arguments, expected in zip(nights(here.wallets), stands, strict=True):
-                chain.night(arguments, chance.randint(4, 20), box)
-                assert not differences(contents(chain.home), expected), f"CHAOS_SEED={first}, chain {number}"
-        finally:
-            chain.end()
+        for arguments, expected in zip(nights(here.wallets), stands, strict=True):
+            chain.night(arguments, chance.randint(4, 20), box)
+            assert not differences(contents(chain.home), expected), f"CHAOS_SEED={first}, chain {number}"
+            end_all()
         add_up(target, first, chain)
         number += 1
 

@@ -125,6 +125,7 @@ class Command:
     process: subprocess.Popen[bytes]
     said: Path
     began: float = field(default_factory=time.monotonic)
+    may_have_orphans: bool = False
 
     @property
     def text(self) -> str:
@@ -140,15 +141,27 @@ class Command:
         """SIGKILL to the runner, and to all that it has started unless a lone death is wanted."""
         with suppress(ProcessLookupError):
             if only_the_runner:
+                self.may_have_orphans = True
                 self.process.kill()
             else:
                 os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
-    def kill_orphans(self) -> None:
-        """Ends what a lone death has left."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+    def end(self) -> None:
+        """Leaves nothing of it behind: neither itself nor what a lone death has left."""
+        if self.may_have_orphans or self.process.poll() is None:
+            self.kill()
+            self.may_have_orphans = False
+
+
+_begun: list[Command] = []
+"""Commands of the test that runs now."""
+
+
+def end_all() -> None:
+    """After a test, however it ended."""
+    while _begun:
+        _begun.pop().end()
 
 
 def begin(home: Home, *arguments: object, fault: str = "") -> Command:
@@ -164,7 +177,8 @@ def begin(home: Home, *arguments: object, fault: str = "") -> Command:
             stderr=output,
             start_new_session=True,
         )
-    return Command(process, said)
+    _begun.append(Command(process, said))
+    return _begun[-1]
 
 
 def let_through(home: Home, arguments: Sequence[object]) -> Command:
