@@ -56,6 +56,9 @@ def plan_sync(settings: Settings, warehouse: Warehouse, options: SyncOptions) ->
     source = dialect_of(settings).source
     checkpoints = warehouse.checkpoints(source)
     coverage = warehouse.coverage(API_SOURCES)
+    fetched = coverage
+    if any(wallet in coverage and wallet not in checkpoints for wallet in chosen):
+        fetched = warehouse.coverage(API_SOURCES, with_skipped=False)
     overlap = timedelta(hours=settings.overlap_hours)
     recent: list[Task] = []
     history: list[Task] = []
@@ -73,7 +76,9 @@ def plan_sync(settings: Settings, warehouse: Warehouse, options: SyncOptions) ->
         known_until = min(reached, until)
         # A first walk that was cut off has covered its newest part and left no checkpoint: the overlap sets it.
         if reached < until or wallet not in checkpoints:
-            recent.append(Task(wallet, Window(known_until - overlap, until)))
+            # What was left out with `since` and never fetched needs no overlap.
+            again = overlap if wallet in checkpoints or wallet in fetched else timedelta()
+            recent.append(Task(wallet, Window(known_until - again, until)))
         past = Window(None, known_until)
         history += [Task(wallet, hole, moves_checkpoint=False, is_history=True) for hole in holes(past, covered)]
     tasks = [*(task for task in recent if task.window.is_askable), *history]
