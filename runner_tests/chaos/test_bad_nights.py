@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runner_tests.chaos.world import Start, World, begin, contents, differences, let_through, nights, world
+from runner_tests.chaos.world import Contents, Start, World, begin, contents, differences, let_through, nights, world
 from runner_tests.support import home_on
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
@@ -44,5 +44,10 @@ def test_bad_nights_end_as_good_ones(
         home.uses(here.running)
         let_through(home, arguments)
         let_through(reference, arguments)
-        assert not differences(contents(home), contents(reference)), arguments
+        assert not differences(whoever_answered(contents(home)), whoever_answered(contents(reference))), arguments
     assert was_hit >= 3, "the upstream was not bad enough"
+
+
+def whoever_answered(found: Contents) -> Contents:
+    """The same without what another source says in other words: where Gamma fails, the order API is asked."""
+    return found | {name: sorted({row[:2] for row in found[name]}) for name in ("markets", "events")}
