@@ -8,6 +8,7 @@ let through. What stands then is what stands after an undisturbed one. `make tes
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,7 @@ def test_a_sync_struck_at_any_failpoint_ends_as_if_nothing_had_been(
         here.settings(home)
         strike_in_every_way(home, first_night(here), site)
         assert not differences(contents(home), expected), site
+        shutil.rmtree(home.folder)
         counter.passed(site)
         add_up("sync", target, len(counter.done()), len(OF_SYNC))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -129,6 +130,8 @@ def test_every_kind_of_fault_at_the_first_a_middle_and_the_last_page(
             failures[case] = str(error)
             continue
         counter.passed(case)
+        monkeypatch.chdir(tmp_path)
+        shutil.rmtree(folder)
         record("http_faults", summary(counter.done(), len(cases)))
     print(f"\nHTTP faults: {len(counter.done())} of {len(cases)} cases")
     assert not failures

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import re
+import shutil
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -160,6 +161,7 @@ def test_chains_of_kills_end_as_if_nothing_had_been(
             assert not differences(contents(chain.home), expected), f"CHAOS_SEED={first}, chain {number}"
             end_all()
         add_up(target, first, chain)
+        shutil.rmtree(folder)
         number += 1
 
 
