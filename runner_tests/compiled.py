@@ -18,7 +18,7 @@ import duckdb
 
 from runner_tests.support import ONLY_FILLS, Home, order
 
-TABLES = (
+BEFORE_THE_MERGE = (
     "pending_batches",
     "int_trades_batched",
     "int_trades_stored",
@@ -138,12 +138,14 @@ class Compiled:
     def __init__(self, home: Home) -> None:
         manifest = json.loads((home.target_path / "manifest.json").read_text())
         nodes = {node["name"]: node for node in manifest["nodes"].values() if node["resource_type"] == "model"}
-        self._selects = {name: self._text(home, "compiled", nodes[name]) for name in (*TABLES, *MERGES)}
+        self._selects = {name: self._text(home, "compiled", nodes[name]) for name in (*BEFORE_THE_MERGE, *MERGES)}
         self._merges = {name: self._text(home, "run", nodes[name]) for name in MERGES}
         for merge in self._merges.values():
             assert not re.search(r"^ *false$", merge, re.MULTILINE), "the build had no rows for this merge: no window"
         self._settlement = self._split_settlement(home)
-        self._relations = {name: nodes[name]["relation_name"] for name in TABLES}
+        self._relations = {
+            name: f"{nodes[name]['config']['materialized']} {nodes[name]['relation_name']}" for name in BEFORE_THE_MERGE
+        }
         self._is_duckdb = home.target == "duckdb"
         warehouse: Warehouse = InMemory(home) if self._is_duckdb else InProject(home)
         self.query, self._send, self._insert = warehouse.query, warehouse.send, warehouse.insert
@@ -193,8 +195,8 @@ class Compiled:
 
     def build(self, marts: Sequence[str] = MERGES) -> dict[str, int]:
         """Builds what is pending; gives the number of rows that each merge wrote."""
-        for name in TABLES:
-            self._send(f"create or replace table {self._relations[name]} as ({self._selects[name]})")
+        for name in BEFORE_THE_MERGE:
+            self._send(f"create or replace {self._relations[name]} as ({self._selects[name]})")
         return {mart: self.merge(mart) for mart in marts}
 
     def merge(self, mart: str) -> int:
