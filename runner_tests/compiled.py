@@ -20,6 +20,7 @@ from runner_tests.support import ONLY_FILLS, Home, order
 
 BEFORE_THE_MERGE = (
     "pending_batches",
+    "int_trades_completions",
     "int_trades_batched",
     "int_trades_stored",
     "int_trades_folded",
@@ -27,7 +28,7 @@ BEFORE_THE_MERGE = (
     "int_trades_deduplicated",
     "int_trade_collisions",
 )
-MERGES = ("trade_collisions", "trades", "traders")
+MERGES = ("trade_collisions", "trades", "traders", "awaiting_metadata")
 LANDED_AT = datetime(2026, 1, 27, tzinfo=UTC)
 
 _DAY_WINDOW = re.compile(r"\(\w+\.timestamp >= timestamp(?:tz)? '[^']+' and \w+\.timestamp < timestamp(?:tz)? '[^)]+\)")
@@ -179,7 +180,7 @@ class Compiled:
 
     def empty(self) -> None:
         """A warehouse in which nothing has happened."""
-        for table in ("landing.trades", "landing.batches", "state.merged_batches", *MERGES):
+        for table in ("landing.trades", "landing.batches", "state.merged_batches", "markets", *MERGES):
             self.query(f"delete from {table}")
 
     def land(self, records: Iterable[Record]) -> None:
@@ -192,6 +193,14 @@ class Compiled:
         listed = {"batch_id": batch, "landing_table": "trades", "source": "dome", "row_count": len(rows)}
         listed |= {"run_id": "run", "landed_at": LANDED_AT, "landed_on": LANDED_AT.date()}
         self._insert("landing.batches", [listed])
+
+    def know_market(self, condition_id: str, yes_token: str, no_token: str, title: str) -> None:
+        """A market as an earlier build left it in `markets`."""
+        market = {"condition_id": condition_id, "title": title, "market_slug": title.lower(), "status": "open"}
+        sides = {"side_a_id": yes_token, "side_a_label": "Yes", "side_b_id": no_token, "side_b_label": "No"}
+        columns = {**market, **sides, "as_of": LANDED_AT, "source": "gamma", "content_hash": "", "row_version": ""}
+        marks = ", ".join("?" * len(columns))
+        self.query(f"insert into markets ({', '.join(columns)}) values ({marks})", list(columns.values()))
 
     def build(self, marts: Sequence[str] = MERGES) -> dict[str, int]:
         """Builds what is pending; gives the number of rows that each merge wrote."""
@@ -229,9 +238,11 @@ class Compiled:
 
 
 def compile_project(home: Home, policy: str) -> Compiled:
-    """Builds twice with dbt, the second time on a batch with rows for every merge: each then has its window of days."""
+    """Builds with dbt, the last time on a batch with rows for every merge: each then has its window of days."""
     arguments = ["--vars", json.dumps({"missing_order_hash": policy})]
+    home.land(order(tx_hash=f"0x{5:064x}", title=None))
     home.dbt("build", "--exclude", "test_type:unit", "test_type:data", *arguments)
+    # Something waits for its market now, so that what completes it is compiled too.
     home.land(order(), order(shares=1_000_000, shares_normalized=1))
     home.dbt("run", *ONLY_FILLS, *arguments)
     return Compiled(home)

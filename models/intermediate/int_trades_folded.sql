@@ -102,6 +102,8 @@ variants as (
         log_index is null and count(log_index) over (partition by {{ size_class }}) > 0 as is_absorbed,
         max(copies_in_trades) over (partition by {{ key }}) = 1 as is_key_in_trades
     from folded
+    -- What is known of a token is no fill by itself.
+    where coalesce(source, '') <> 'market'
 )
 
 select
@@ -194,4 +196,6 @@ select
     coalesce(stored_in = 'trades', false) as is_key_in_trades,
     is_alone
 from ranked
-where is_alone
+where
+    is_alone
+    and coalesce(source, '') <> 'market'
