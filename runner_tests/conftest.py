@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from runner_tests.support import DATA, TARGETS, Home, Running, launch, stop
@@ -16,6 +17,10 @@ if TYPE_CHECKING:  # Google's client takes seconds to import; only tests of BigQ
     from runner_tests.bigquery.proxy import Proxy
     from runner_tests.bigquery.running import Emulator
 
+
+# No test asserts how long something takes.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a place, not a name in it
 _ROOM = 6 * 1024**3

@@ -175,8 +175,10 @@ def intake_for(settings: Settings, warehouse: Warehouse, dialect: orders.Dialect
     for file in spool.glob("*"):
         if time.time() - file.stat().st_mtime > 86_400:
             file.unlink(missing_ok=True)
-    source, extra = (dialect.source, dialect.extra_fields) if dialect else (files.SOURCE, ())
-    return Intake(warehouse, source, spool, run_id, settings.batch_rows, extra)
+    if dialect is None:
+        return Intake(warehouse, files.SOURCE, spool, run_id, settings.batch_rows)
+    fields = dialect.extra_fields, dialect.optional_fields
+    return Intake(warehouse, dialect.source, spool, run_id, settings.batch_rows, *fields)
 
 
 def spool_dir(settings: Settings) -> Path:
