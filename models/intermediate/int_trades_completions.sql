@@ -77,6 +77,7 @@ select
     {% for column in contract_columns('awaiting_metadata') if column.name not in ['collision_id', 'missing'] %}
     cast(null as {{ column.data_type }}) as {{ column.name }}{{ ',' if not loop.last }}
     {% endfor %}
+from {{ ref('pending_batches') }}
 where false
 
 {% endif %}
