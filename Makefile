@@ -47,6 +47,12 @@ $(VENV)/.emulator: $(VENV)/.made requirements/emulator.txt $(EMULATOR_FILES)/ins
 	HOME=$(CURDIR)/$(EMULATOR)/home $(EMULATOR)/bin/python $(EMULATOR_FILES)/install_extensions.py
 	@touch $@
 
+# What bench/ingest.py compares with, away from what the project itself uses.
+$(VENV)/.bench: $(VENV)/.made requirements/bench.txt
+	$(PYTHON) -m venv $(VENV)/bench
+	$(VENV)/bench/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/bench.txt
+	@touch $@
+
 # dbt and sqlfluff want the file to be called profiles.yml.
 $(VENV)/profiles/profiles.yml: profiles.example.yml $(VENV)/.made
 	@mkdir -p $(@D)
@@ -91,13 +97,14 @@ docs: install-dev ## Write the generated reference pages and dbt's own documenta
 	$(BIN)/python docs/generate.py
 	$(BIN)/dbt docs generate --profiles-dir $(VENV)/profiles
 
-bench: install-dev $(VENV)/.emulator ## Measure what the documentation claims (see bench/README.md)
+bench: install-dev $(VENV)/.emulator $(VENV)/.bench ## Measure what the documentation claims (see bench/README.md)
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/merge_growth.py
 	$(BIN)/python bench/bigquery_bytes.py
+	$(BIN)/python bench/ingest.py --memory 1000000 5000000 --nights
 
 requirements: install-dev ## Resolve the pinned requirements again
-	cd requirements && for pair in runtime:3.11 bigquery:3.11 dev:3.11 emulator:3.13; do name=$${pair%:*}; \
+	cd requirements && for pair in runtime:3.11 bigquery:3.11 dev:3.11 bench:3.11 emulator:3.13; do name=$${pair%:*}; \
 	  ../$(BIN)/uv pip compile --quiet --universal --python-version $${pair#*:} --generate-hashes --no-emit-index-url \
 	    --no-header --no-strip-extras $$name.in --output-file $$name.txt || exit 1; done
 

@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 RIVALS = ROOT / ".venv" / "bench" / "bin" / "python"
 MODELS = ("pending_batches+", "--exclude", "int_markets_latest+", "int_events_latest+")
-NAMES = ("plain", "sequential", "dlt", "dlt delete-insert")
+NAMES = ("plain", "sequential", "dlt", "dlt delete-insert", "dlt dicts")
 
 
 @contextmanager
@@ -79,9 +79,9 @@ def fetch_and_land(url: str, wallets: str) -> None:
     """What `--one` does, in a process of its own: everything of the wallets into landing. Prints what it took."""
     from runner import settings as runner_settings
     from runner.engine.fetch import Task
-    from runner.engine.run import fetch, intake_for
+    from runner.engine.order_api import OrderApi
+    from runner.engine.run import intake_for
     from runner.sources import orders
-    from runner.sources.http import Budget
     from runner.warehouse.connect import connect
     from runner.windows import Window, utc_now
 
@@ -94,8 +94,8 @@ def fetch_and_land(url: str, wallets: str) -> None:
     warehouse.prepare()
     tasks = [Task(wallet, Window(None, utc_now())) for wallet in Path(wallets).read_text().split()[1:]]
     began, cpu = time.perf_counter(), time.process_time()
-    with intake_for(settings, warehouse, orders.dialect_of(settings), "bench") as intake:
-        fetch(settings, intake, tasks, Budget(), "Fetching", Silent())
+    with intake_for(settings, warehouse, orders.dialect_of(settings), "bench") as intake, OrderApi(settings) as api:
+        api.fetch(intake, tasks, "Fetching", Silent())
     measured = {"rows": intake.counts.landed, "seconds": time.perf_counter() - began, "cpu": time.process_time() - cpu}
     print(json.dumps({**measured, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
 
@@ -140,7 +140,11 @@ def rival(name: str, folder: Path, url: str, wallets: Path) -> dict[str, float]:
     """One of rivals.py, in a folder of its own."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    variables = {**os.environ, "DLT_STRATEGY": "delete-insert" if name.endswith("delete-insert") else "upsert"}
+    variables = {
+        **os.environ,
+        "DLT_STRATEGY": "delete-insert" if name.endswith("delete-insert") else "upsert",
+        "DLT_HANDS_OVER": "dicts" if name.endswith("dicts") else "arrow",
+    }
     command = [
         str(RIVALS),
         str(ROOT / "bench" / "rivals.py"),

@@ -1,7 +1,7 @@
 {# Which marts a landing table feeds. A batch is pending for a mart until that mart's own merge has held it. #}
 {% macro fed_marts() -%}
     {{ return({
-        'trades': ['trade_collisions', 'trades', 'traders'],
+        'trades': ['trade_collisions', 'trades', 'traders', 'awaiting_metadata'],
         'markets': ['markets'],
         'events': ['events'],
     }) }}
@@ -38,7 +38,7 @@
 {#
   Post-hook of a mart: writes into the ledger what its merge held, in the transaction of the merge where the
   warehouse has one. Only this invocation's frozen list counts, and only if the mart was built from it; with
-  `--empty` the rows are missing, so the batch stays pending. An insert, not a merge: five marts end at the same time,
+  `--empty` the rows are missing, so the batch stays pending. An insert, not a merge: six marts end at the same time,
   and on BigQuery merges into one table get in each other's way; safe to run twice, because only the holder of the
   lease writes, and what stands there is left out.
 #}

@@ -3,7 +3,10 @@
 Secrets are read from the environment only; in the file they are refused.
 """
 
+import difflib
+import os
 import tomllib
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +24,15 @@ from runner.errors import UsageError
 
 SETTINGS_FILE = Path("polytrades.toml")
 SECRETS = ("dome_api_key",)
+_READ_BY_OTHERS = (
+    "BIGQUERY_PROJECT",
+    "BIGQUERY_METHOD",
+    "BIGQUERY_KEYFILE",
+    "BIGQUERY_IMPERSONATE",
+    "BIGQUERY_LOCATION",
+    "FAULT",
+)
+"""After POLYTRADES_: variables of profiles.example.yml and of the failpoints."""
 _SCHEMA_NAMES = frozenset(
     {"main", "temp", "system", "landing", "state", "staging", "intermediate", "monitoring", "reference"}
 )
@@ -178,9 +190,10 @@ def load(**flags: Any) -> Settings:
     """Reads the settings; `flags` that are not None win.
 
     Raises:
-        UsageError: a value is wrong, a name is unknown, the file is no TOML, or a secret stands in it.
+        UsageError: a value is wrong, a name is unknown or misspelt, the file is no TOML, or holds a secret.
     """
     _check_file()
+    _check_environment(os.environ)
     try:
         settings = Settings(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
@@ -203,6 +216,15 @@ def _check_file() -> None:
             raise UsageError(
                 f"{SETTINGS_FILE} holds {name}, a secret. Remove it there and set POLYTRADES_{name.upper()} instead."
             )
+
+
+def _check_environment(names: Iterable[str]) -> None:
+    """A misspelt variable would be ignored without a word. Others may be a profile's own."""
+    known = [*(name.upper() for name in Settings.model_fields), *_READ_BY_OTHERS]
+    for variable in names:
+        prefix, _, name = variable.upper().partition("_")
+        if prefix == "POLYTRADES" and name not in known and (meant := difflib.get_close_matches(name, known, 1, 0.8)):
+            raise UsageError(f"The variable {variable} is set, and nothing reads it. Did you mean {prefix}_{meant[0]}?")
 
 
 def _explained(error: ValidationError) -> str:

@@ -18,8 +18,9 @@ import duckdb
 
 from runner_tests.support import ONLY_FILLS, Home, order
 
-TABLES = (
+BEFORE_THE_MERGE = (
     "pending_batches",
+    "int_trades_completions",
     "int_trades_batched",
     "int_trades_stored",
     "int_trades_folded",
@@ -27,7 +28,7 @@ TABLES = (
     "int_trades_deduplicated",
     "int_trade_collisions",
 )
-MERGES = ("trade_collisions", "trades", "traders")
+MERGES = ("trade_collisions", "trades", "traders", "awaiting_metadata")
 LANDED_AT = datetime(2026, 1, 27, tzinfo=UTC)
 
 _DAY_WINDOW = re.compile(r"\(\w+\.timestamp >= timestamp(?:tz)? '[^']+' and \w+\.timestamp < timestamp(?:tz)? '[^)]+\)")
@@ -138,12 +139,14 @@ class Compiled:
     def __init__(self, home: Home) -> None:
         manifest = json.loads((home.target_path / "manifest.json").read_text())
         nodes = {node["name"]: node for node in manifest["nodes"].values() if node["resource_type"] == "model"}
-        self._selects = {name: self._text(home, "compiled", nodes[name]) for name in (*TABLES, *MERGES)}
+        self._selects = {name: self._text(home, "compiled", nodes[name]) for name in (*BEFORE_THE_MERGE, *MERGES)}
         self._merges = {name: self._text(home, "run", nodes[name]) for name in MERGES}
         for merge in self._merges.values():
             assert not re.search(r"^ *false$", merge, re.MULTILINE), "the build had no rows for this merge: no window"
         self._settlement = self._split_settlement(home)
-        self._relations = {name: nodes[name]["relation_name"] for name in TABLES}
+        self._relations = {
+            name: f"{nodes[name]['config']['materialized']} {nodes[name]['relation_name']}" for name in BEFORE_THE_MERGE
+        }
         self._is_duckdb = home.target == "duckdb"
         warehouse: Warehouse = InMemory(home) if self._is_duckdb else InProject(home)
         self.query, self._send, self._insert = warehouse.query, warehouse.send, warehouse.insert
@@ -177,7 +180,7 @@ class Compiled:
 
     def empty(self) -> None:
         """A warehouse in which nothing has happened."""
-        for table in ("landing.trades", "landing.batches", "state.merged_batches", *MERGES):
+        for table in ("landing.trades", "landing.batches", "state.merged_batches", "markets", *MERGES):
             self.query(f"delete from {table}")
 
     def land(self, records: Iterable[Record]) -> None:
@@ -191,10 +194,18 @@ class Compiled:
         listed |= {"run_id": "run", "landed_at": LANDED_AT, "landed_on": LANDED_AT.date()}
         self._insert("landing.batches", [listed])
 
+    def know_market(self, condition_id: str, yes_token: str, no_token: str, title: str) -> None:
+        """A market as an earlier build left it in `markets`."""
+        market = {"condition_id": condition_id, "title": title, "market_slug": title.lower(), "status": "open"}
+        sides = {"side_a_id": yes_token, "side_a_label": "Yes", "side_b_id": no_token, "side_b_label": "No"}
+        columns = {**market, **sides, "as_of": LANDED_AT, "source": "gamma", "content_hash": "", "row_version": ""}
+        marks = ", ".join("?" * len(columns))
+        self.query(f"insert into markets ({', '.join(columns)}) values ({marks})", list(columns.values()))
+
     def build(self, marts: Sequence[str] = MERGES) -> dict[str, int]:
         """Builds what is pending; gives the number of rows that each merge wrote."""
-        for name in TABLES:
-            self._send(f"create or replace table {self._relations[name]} as ({self._selects[name]})")
+        for name in BEFORE_THE_MERGE:
+            self._send(f"create or replace {self._relations[name]} as ({self._selects[name]})")
         return {mart: self.merge(mart) for mart in marts}
 
     def merge(self, mart: str) -> int:
@@ -227,9 +238,11 @@ class Compiled:
 
 
 def compile_project(home: Home, policy: str) -> Compiled:
-    """Builds twice with dbt, the second time on a batch with rows for every merge: each then has its window of days."""
+    """Builds with dbt, the last time on a batch with rows for every merge: each then has its window of days."""
     arguments = ["--vars", json.dumps({"missing_order_hash": policy})]
+    home.land(order(tx_hash=f"0x{5:064x}", title=None))
     home.dbt("build", "--exclude", "test_type:unit", "test_type:data", *arguments)
+    # Something waits for its market now, so that what completes it is compiled too.
     home.land(order(), order(shares=1_000_000, shares_normalized=1))
     home.dbt("run", *ONLY_FILLS, *arguments)
     return Compiled(home)

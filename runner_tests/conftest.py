@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from runner_tests.support import DATA, TARGETS, Home, Running, launch, stop
@@ -14,6 +16,21 @@ from runner_tests.support import DATA, TARGETS, Home, Running, launch, stop
 if TYPE_CHECKING:  # Google's client takes seconds to import; only tests of BigQuery pay for it
     from runner_tests.bigquery.proxy import Proxy
     from runner_tests.bigquery.running import Emulator
+
+
+# No test asserts how long something takes.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
+
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a place, not a name in it
+_ROOM = 6 * 1024**3
+"""Bytes; a run leaves behind about a tenth of that until it ends."""
+
+
+def pytest_configure() -> None:
+    """Temporary folders in memory, where there is room: a commit waits 3 ms for a disk, and tests make many."""
+    if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ROOM:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

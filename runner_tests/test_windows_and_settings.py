@@ -293,3 +293,16 @@ def test_the_example_file_that_messages_point_to_is_there_and_can_be_loaded() ->
     from_example = load()
     runner_settings.SETTINGS_FILE.unlink()
     assert from_example == load(), "it shows the defaults"
+
+
+@pytest.mark.parametrize("name", ["POLYTRADES_DOME_APIKEY", "POLYTRADES_PAGESIZE", "polytrades_daily_byte_budget"])
+def test_a_misspelt_variable_is_not_ignored(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(UsageError, match=f"{name} is set, and nothing reads it. Did you mean POLYTRADES_"):
+        load()
+
+
+@pytest.mark.parametrize("name", ["POLYTRADES_BIGQUERY_KEYFILE", "POLYTRADES_FAULT", "POLYTRADES_OF_MINE"])
+def test_a_variable_of_somebody_else_is_left_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "x")
+    assert load().target == "duckdb"

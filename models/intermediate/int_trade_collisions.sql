@@ -1,50 +1,7 @@
-{{ config(meta={'built_from_pending_batches': true}) }}
+{{ config(materialized='view', meta={'built_from_pending_batches': true}) }}
 
-with versions as (
-    select * from {{ ref('int_trades_versions') }}
-),
-
-standing as (
-    select
-        *,
-        {{ is_newest(['wallet_address', 'tx_hash', 'order_hash'], ['row_version']) }} as is_winner
-    from versions
-    where not is_superseded
-),
-
--- Other fills under the key of the winner.
-losers as (
-    select
-        *,
-        false as is_retired
-    from standing
-    where not is_winner
-),
-
--- What stood beside its key and does so no more: it has become the winner, or is known to be another's record.
-retired as (
-    select
-        versions.*,
-        false as is_winner,
-        true as is_retired
-    from versions
-    left join losers
-        on
-            versions.wallet_address = losers.wallet_address
-            and versions.tx_hash = losers.tx_hash
-            and versions.order_hash = losers.order_hash
-            and versions.collision_id = losers.collision_id
-    where
-        losers.order_hash is null
-        and versions.is_in_collisions
-),
-
-decided as (
-    select * from losers
-    union all
-    select * from retired
-)
-
+-- The others that stand under a key; and what stood there and does so no more: it has become the winner, or is known to
+-- be another's record.
 select
     order_hash as id,
     condition_id,
@@ -63,7 +20,7 @@ select
     shares_raw,
     usdc_raw,
     is_taker_leg,
-    case when is_retired then 'retired' else key_quality end as key_quality,
+    case when is_superseded or place_under_key = 1 then 'retired' else key_quality end as key_quality,
     log_index,
     block_number,
     contract_address,
@@ -72,5 +29,8 @@ select
     extra_fields,
     content_hash,
     completed_from,
-    collision_id
-from decided
+    {{ fingerprint(['token_id', 'side', 'shares_raw', 'usdc_raw', 'log_index']) }} as collision_id
+from {{ ref('int_trades_versions') }}
+where
+    (place_under_key > 1 and not is_superseded)
+    or is_in_collisions

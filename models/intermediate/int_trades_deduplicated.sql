@@ -1,43 +1,6 @@
-{{ config(meta={'built_from_pending_batches': true}) }}
+{{ config(materialized='view', meta={'built_from_pending_batches': true}) }}
 
-with versions as (
-    select * from {{ ref('int_trades_versions') }}
-),
-
-winners as (
-    select
-        *,
-        false as is_retired
-    from versions
-    where not is_superseded
-    qualify {{ is_newest(['wallet_address', 'tx_hash', 'order_hash'], ['row_version']) }}
-),
-
--- Keys that `trades` has and that no fill needs any more.
-retired as (
-    select
-        versions.*,
-        true as is_retired
-    from versions
-    left join winners
-        on
-            versions.wallet_address = winners.wallet_address
-            and versions.tx_hash = winners.tx_hash
-            and versions.order_hash = winners.order_hash
-    where
-        winners.order_hash is null
-        and versions.is_in_trades
-    qualify {{ is_newest(
-        ['versions.wallet_address', 'versions.tx_hash', 'versions.order_hash'], ['versions.row_version']
-    ) }}
-),
-
-decided as (
-    select * from winners
-    union all
-    select * from retired
-)
-
+-- The first under each key: the fill that wins, or, where none stands any more, what `trades` is to give up.
 select
     order_hash as id,
     condition_id,
@@ -56,7 +19,7 @@ select
     shares_raw,
     usdc_raw,
     is_taker_leg,
-    case when is_retired then 'retired' else key_quality end as key_quality,
+    case when is_superseded then 'retired' else key_quality end as key_quality,
     log_index,
     block_number,
     contract_address,
@@ -66,5 +29,7 @@ select
     content_hash,
     completed_from,
     not is_key_in_trades as is_new
-from decided
-{{ stored_in_order(['timestamp', 'wallet_address', 'tx_hash', 'order_hash']) }}
+from {{ ref('int_trades_versions') }}
+where
+    place_under_key = 1
+    and (not is_superseded or is_key_in_trades)

@@ -1,4 +1,4 @@
-{{ config(meta={'built_from_pending_batches': true}) }}
+{{ config(materialized='view', meta={'built_from_pending_batches': true}) }}
 
 {% set key = 'wallet_address, tx_hash, order_hash' %}
 {% set size_class = key ~ ', token_id, side, shares_raw, usdc_raw' %}
@@ -11,7 +11,8 @@
 
 -- The fold of a batch into what is stored. A fill is told apart by its key and, under one key, by size and position
 -- in the block (its variant). Every choice here is a maximum over a total order of content, so any order of arrival,
--- any cut into batches and any repeat ends in the same rows.
+-- any cut into batches and any repeat ends in the same rows. A record that is alone under its key, as nearly all are,
+-- is what its fold would be, and passes beside it.
 with records as (
     select
         {{ record_columns | join(',\n        ') }},
@@ -26,15 +27,33 @@ with records as (
     from {{ ref('int_trades_stored') }}
 ),
 
+-- Told by a hash: two keys that share one are folded for nothing, and come out as they went in.
+hashed as (
+    select
+        *,
+        {{ fingerprint_64(key.split(', ')) }} as fingerprint
+    from records
+),
+
+crowded as (
+    select fingerprint
+    from hashed
+    group by fingerprint
+    having count(*) > 1 or count(completed_from) > 0
+),
+
 ranked as (
     select
-        records.*,
+        hashed.*,
+        crowded.fingerprint is null as is_alone,
         {{ record_version(
-            'ranks.source_rank', 'records.upstream_version', 'records.timestamp', 'records.content_hash'
+            'ranks.source_rank', 'hashed.upstream_version', 'hashed.timestamp', 'hashed.content_hash'
         ) }} as row_version
-    from records
+    from hashed
+    left join crowded
+        on hashed.fingerprint = crowded.fingerprint
     left join {{ ref('source_ranks') }} as ranks
-        on records.source = ranks.source
+        on hashed.source = ranks.source
 ),
 
 versioned as (
@@ -44,6 +63,7 @@ versioned as (
         {% endfor %}
         *
     from ranked
+    where not is_alone
 ),
 
 -- Facts of the token, from the best record under the key that has them: also from one without a position in the block.
@@ -82,6 +102,8 @@ variants as (
         log_index is null and count(log_index) over (partition by {{ size_class }}) > 0 as is_absorbed,
         max(copies_in_trades) over (partition by {{ key }}) = 1 as is_key_in_trades
     from folded
+    -- What is known of a token is no fill by itself.
+    where coalesce(source, '') <> 'market'
 )
 
 select
@@ -127,9 +149,9 @@ select
 
     -- where it stands now
     variants.is_absorbed,
-    variants.copies_in_trades = 1 as is_in_trades,
     variants.copies_in_collisions = 1 as is_in_collisions,
-    variants.is_key_in_trades
+    variants.is_key_in_trades,
+    false as is_alone
 from variants
 inner join token_facts
     on
@@ -137,3 +159,43 @@ inner join token_facts
         and variants.tx_hash = token_facts.tx_hash
         and variants.order_hash = token_facts.order_hash
         and variants.token_id = token_facts.token_id
+union all
+select
+    -- which fill
+    wallet_address,
+    tx_hash,
+    order_hash,
+    token_id,
+    side,
+    shares_raw,
+    usdc_raw,
+    log_index,
+
+    -- all of it from its only record
+    key_quality,
+    timestamp,
+    price,
+    shares_normalized,
+    source,
+    upstream_version,
+    extra_fields,
+    content_hash,
+    row_version,
+    taker,
+    block_number,
+    contract_address,
+    condition_id,
+    token_label,
+    market_slug,
+    title,
+    completed_from,
+
+    -- where it stands now
+    false as is_absorbed,
+    coalesce(stored_in = 'trade_collisions', false) as is_in_collisions,
+    coalesce(stored_in = 'trades', false) as is_key_in_trades,
+    is_alone
+from ranked
+where
+    is_alone
+    and coalesce(source, '') <> 'market'

@@ -27,52 +27,93 @@ claimed as (
         stand_ins.key_quality in ('stand_in', 'collapsed')
         and known.key_quality in ('exact', 'repaired')
         and abs(stand_ins.usdc_raw - known.usdc_raw) <= 1
+),
+
+judged as (
+    select
+        fills.*,
+        case when fills.taker is not null then exchanges.contract_address is not null end as is_taker_leg,
+        -- What does not stand as a fill of its own.
+        fills.is_absorbed or claimed.order_hash is not null as is_superseded
+    from fills
+    left join claimed
+        on
+            fills.wallet_address = claimed.wallet_address
+            and fills.tx_hash = claimed.tx_hash
+            and fills.order_hash = claimed.order_hash
+            and fills.token_id = claimed.token_id
+            and fills.side = claimed.side
+            and fills.shares_raw = claimed.shares_raw
+            and fills.usdc_raw = claimed.usdc_raw
+    left join {{ ref('exchange_contracts') }} as exchanges
+        on fills.taker = exchanges.contract_address
 )
 
 select
-    fills.wallet_address,
-    fills.tx_hash,
-    fills.order_hash,
-    fills.key_quality,
-    fills.timestamp,
-    fills.side,
-    fills.token_id,
-    fills.price,
-    fills.shares_normalized,
-    fills.shares_raw,
-    fills.usdc_raw,
-    fills.taker,
-    case when fills.taker is not null then exchanges.contract_address is not null end as is_taker_leg,
-    fills.condition_id,
-    fills.token_label,
-    fills.market_slug,
-    fills.title,
-    fills.log_index,
-    fills.block_number,
-    fills.contract_address,
-    fills.source,
-    fills.upstream_version,
-    fills.extra_fields,
-    fills.content_hash,
-    fills.completed_from,
-    fills.row_version,
-    {{ fingerprint([
-        'fills.token_id', 'fills.side', 'fills.shares_raw', 'fills.usdc_raw', 'fills.log_index'
-    ]) }} as collision_id,
-    fills.is_in_trades,
-    fills.is_in_collisions,
-    fills.is_key_in_trades,
-    -- What does not stand as a fill of its own.
-    fills.is_absorbed or claimed.order_hash is not null as is_superseded
-from fills
-left join claimed
-    on
-        fills.wallet_address = claimed.wallet_address
-        and fills.tx_hash = claimed.tx_hash
-        and fills.order_hash = claimed.order_hash
-        and fills.token_id = claimed.token_id
-        and fills.side = claimed.side
-        and fills.shares_raw = claimed.shares_raw
-        and fills.usdc_raw = claimed.usdc_raw
-left join {{ ref('exchange_contracts') }} as exchanges
-    on fills.taker = exchanges.contract_address
+    wallet_address,
+    tx_hash,
+    order_hash,
+    key_quality,
+    timestamp,
+    side,
+    token_id,
+    price,
+    shares_normalized,
+    shares_raw,
+    usdc_raw,
+    taker,
+    is_taker_leg,
+    condition_id,
+    token_label,
+    market_slug,
+    title,
+    log_index,
+    block_number,
+    contract_address,
+    source,
+    upstream_version,
+    extra_fields,
+    content_hash,
+    completed_from,
+    is_in_collisions,
+    is_key_in_trades,
+    is_superseded,
+    row_number() over (
+        partition by wallet_address, tx_hash, order_hash
+        order by is_superseded, row_version desc
+    ) as place_under_key
+from judged
+where not is_alone
+union all
+select
+    wallet_address,
+    tx_hash,
+    order_hash,
+    key_quality,
+    timestamp,
+    side,
+    token_id,
+    price,
+    shares_normalized,
+    shares_raw,
+    usdc_raw,
+    taker,
+    is_taker_leg,
+    condition_id,
+    token_label,
+    market_slug,
+    title,
+    log_index,
+    block_number,
+    contract_address,
+    source,
+    upstream_version,
+    extra_fields,
+    content_hash,
+    completed_from,
+    is_in_collisions,
+    is_key_in_trades,
+    is_superseded,
+    1 as place_under_key
+from judged
+where is_alone

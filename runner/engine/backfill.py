@@ -4,13 +4,14 @@ import time
 
 from runner import dbt, failpoints
 from runner.engine.build import Display, build
+from runner.engine.fetch import Fetched
+from runner.engine.order_api import OrderApi
 from runner.engine.plan import BackfillOptions, BackfillPlan, plan_backfill
 from runner.engine.record import Recorded, Summary
-from runner.engine.run import check_fetched, enrich_landed, fetch, intake_for
+from runner.engine.run import check_answered, enrich_landed, intake_for, tell_fetched
 from runner.engine.writer import new_run_id, writing
 from runner.settings import Settings
 from runner.sources import orders
-from runner.sources.http import Budget
 from runner.units import duration
 from runner.warehouse.protocol import Warehouse
 
@@ -46,18 +47,23 @@ def _run_slices(
     summary: Summary,
     display: Display,
 ) -> None:
-    budget = Budget(options.max_requests)
     began = time.monotonic()
-    with intake_for(settings, warehouse, orders.dialect_of(settings), summary.run_id) as intake:
+    dialect = orders.dialect_of(settings)
+    with (
+        intake_for(settings, warehouse, dialect, summary.run_id) as intake,
+        OrderApi(settings, options.max_requests) as api,
+    ):
         summary.counts = intake.counts
         merged = 0
+        together = Fetched()
         for number, (window, tasks) in enumerate(plan.slices, start=1):
             phase = f"Slice {number} of {len(plan.slices)}, {window.begins:%Y-%m-%d} to {window.end:%Y-%m-%d}"
             with summary.phase("fetch"):
-                fetched = fetch(settings, intake, tasks, budget, phase, display)
-            check_fetched(tasks, fetched, summary)
+                fetched = api.fetch(intake, tasks, phase, display)
+            check_answered(tasks, fetched)
+            together.add(fetched)
             display.note(f"{phase}: {fetched.received:,} records. {_time_left(began, number, len(plan.slices))}")
-            is_last = number == len(plan.slices) or budget.is_spent
+            is_last = number == len(plan.slices) or api.budget.is_spent
             if is_last or summary.counts.landed - merged >= _FEW_ROWS:
                 enrich_landed(settings, warehouse, summary, display)
                 build(settings, warehouse, summary, display)
@@ -65,6 +71,7 @@ def _run_slices(
             failpoints.passing("slice.ended")
             if is_last or (summary.build and not summary.build.is_complete):
                 break
+        tell_fetched(plan.tasks, together, summary)
     if not plan.slices:  # what a run before has landed and not merged
         build(settings, warehouse, summary, display)
 

@@ -49,6 +49,15 @@ class Fetched:
     seconds_ahead: float = 0.0
     """How far this machine's clock is ahead of the upstream's, where that is too far."""
 
+    def add(self, other: "Fetched") -> None:
+        """Takes in how another fetch of the same command ended."""
+        self.failures = {**other.failures, **self.failures}
+        self.unfinished += other.unfinished
+        self.done += other.done
+        self.received += other.received
+        self.differing += other.differing
+        self.seconds_ahead = max(self.seconds_ahead, other.seconds_ahead)
+
 
 @dataclass(frozen=True)
 class Source:

@@ -1,7 +1,7 @@
 """The record of one run: what it did, for the person who ran it and for the run history."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -11,8 +11,12 @@ from runner import dbt, failpoints
 from runner.engine.enrich import Enriched
 from runner.errors import ExitCode, HeldBack, PolytradesError
 from runner.landing.intake import Counts
+from runner.sources import orders
 from runner.warehouse.protocol import Run, Warehouse
 from runner.windows import utc_now
+
+_FEW = 0.01
+"""Share of the records below which a field that is missing is no change of the API."""
 
 
 @dataclass
@@ -94,6 +98,7 @@ class Summary:
             "pending_batches": self.pending_batches,
             "history_pending": self.history_pending,
             "unknown_fields": self.counts.unknown_fields,
+            "missing_fields": self.counts.missing_fields,
             "tests_passed": self.build.tests_passed if self.build else None,
             "tests_failed": self.build.failed_tests if self.build else {},
             "models_failed": self.build.failed_nodes if self.build else {},
@@ -130,7 +135,7 @@ class Recorded:
         if isinstance(error, KeyboardInterrupt):
             summary.worsen(ExitCode.PARTLY_DONE, "Interrupted.")
         elif error is None:
-            self._name_unknown_fields()
+            self._tell_drift()
         else:
             code = error.exit_code if isinstance(error, PolytradesError) else ExitCode.FAILED
             summary.worsen(code, str(error) or type(error).__name__)
@@ -155,8 +160,26 @@ class Recorded:
         if isinstance(error, HeldBack):
             raise error
 
-    def _name_unknown_fields(self) -> None:
-        """Says which fields records carry that nobody knows."""
-        if unknown := self._summary.counts.unknown_fields:
-            named = ", ".join(f"{name} ({count:,})" for name, count in sorted(unknown.items())[:5])
-            self._summary.messages.append(f"Records carry fields that are new to us, kept in extra_fields: {named}.")
+    def _tell_drift(self) -> None:
+        """Says which fields records carry that nobody knows, and which they lack."""
+        counts = self._summary.counts
+        if counts.unknown_fields:
+            self._summary.messages.append(
+                f"Records carry fields that are new to us, kept in extra_fields: {_listed(counts.unknown_fields)}."
+            )
+        accepted = counts.landed + counts.landed_before
+        lacking = {
+            name: count
+            for name, count in counts.missing_fields.items()
+            if count >= accepted * (1 if name in orders.NEWER_FIELDS else _FEW)
+        }
+        if lacking:
+            self._summary.messages.append(
+                f"Of {accepted:,} records some lack fields that they used to carry: {_listed(lacking)}. These columns "
+                "are NULL until another record or the market completes them; see whether the order API has changed."
+            )
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    """The first five, with how many records."""
+    return ", ".join(f"{name} ({count:,})" for name, count in sorted(counts.items())[:5])

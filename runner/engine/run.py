@@ -4,7 +4,6 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 
 from runner import dbt, failpoints, project
@@ -12,7 +11,8 @@ from runner.engine import wallets
 from runner.engine.adopt import adopt_existing
 from runner.engine.build import Display, build
 from runner.engine.enrich import enrich
-from runner.engine.fetch import Fetch, Fetched, Source, Task
+from runner.engine.fetch import Fetched, Task
+from runner.engine.order_api import OrderApi
 from runner.engine.plan import SyncOptions, SyncPlan, plan_sync
 from runner.engine.record import Recorded, Summary
 from runner.engine.writer import new_run_id, writing
@@ -20,7 +20,6 @@ from runner.errors import ExitCode, UpstreamError, UsageError
 from runner.landing.intake import Intake
 from runner.settings import Settings
 from runner.sources import files, orders
-from runner.sources.http import Budget
 from runner.warehouse.protocol import Warehouse
 
 
@@ -50,66 +49,37 @@ def sync(settings: Settings, warehouse: Warehouse, options: SyncOptions, display
                 summary.counts = intake.counts
                 for skipped in plan.skipped:
                     intake.covered(skipped)
-                budget = Budget(options.max_requests)
-                with summary.phase("fetch"):
-                    fetched = fetch(settings, intake, plan.tasks, budget, "Fetching", display)
+                with summary.phase("fetch"), OrderApi(settings, options.max_requests) as api:
+                    fetched = api.fetch(intake, plan.tasks, "Fetching", display)
                 _tell_history(plan, fetched, summary)
-                check_fetched(plan.tasks, fetched, summary)
+                check_answered(plan.tasks, fetched)
+                tell_fetched(plan.tasks, fetched, summary)
                 check_silence(settings, plan.tasks, fetched, summary)
                 enrich_landed(settings, warehouse, summary, display)
             build(settings, warehouse, summary, display)
     return summary
 
 
-def fetch(
-    settings: Settings, intake: Intake, tasks: Sequence[Task], budget: Budget, phase: str, display: Display
-) -> Fetched:
-    """Runs the engine over the tasks.
-
-    Raises:
-        UpstreamError: none of several wallets was answered, and nothing came.
-        PolytradesError: as Fetch.run.
-    """
-
-    async def run() -> Fetched:
-        async with orders.client(settings, budget) as http:
-            dialect = orders.dialect_of(settings)
-            source = Source(
-                http,
-                dialect,
-                settings.orders_path or dialect.path,
-                settings.page_size,
-                settings.requests_in_flight,
-            )
-            lag = timedelta(minutes=settings.settle_lag_minutes)
-            engine = Fetch(source, intake, lag, settings.history_requests_per_run)
-            return await engine.run(
-                tasks,
-                lambda done, total, records: display.progress(phase, done, total, f"{records:,} records"),
-            )
-
-    fetched = asyncio.run(run())
-    failpoints.passing("fills.landed")
-    return fetched
-
-
-def check_fetched(tasks: Sequence[Task], fetched: Fetched, summary: Summary) -> None:
-    """Says in the summary what of a fetch is not as it should be.
+def check_answered(tasks: Sequence[Task], fetched: Fetched) -> None:
+    """Ends a run in which nobody was answered.
 
     Raises:
         UpstreamError: no wallet was answered, and nothing came.
     """
+    if fetched.failures and len(fetched.failures) == len({task.wallet for task in tasks}) and not fetched.received:
+        raise UpstreamError(next(iter(fetched.failures.values())))
+
+
+def tell_fetched(tasks: Sequence[Task], fetched: Fetched, summary: Summary) -> None:
+    """Says in the summary what of a fetch is not as it should be."""
     failures = fetched.failures
     summary.wallets_failed |= failures
-    asked = {task.wallet for task in tasks}
     if failures:
         wallet, message = next(iter(failures.items()))
-        if len(failures) == len(asked) and not fetched.received:
-            raise UpstreamError(message)
         summary.worsen(
             ExitCode.PARTLY_DONE,
-            f"{len(failures)} of {len(asked)} wallets could not be fetched and keep their checkpoint; the first is "
-            f"{wallet}: {message}",
+            f"{len(failures)} of {len({task.wallet for task in tasks})} wallets could not be fetched and keep their "
+            f"checkpoint; the first is {wallet}: {message}",
         )
     if cut := [task for task in fetched.unfinished if not task.is_history]:
         summary.worsen(
@@ -205,8 +175,10 @@ def intake_for(settings: Settings, warehouse: Warehouse, dialect: orders.Dialect
     for file in spool.glob("*"):
         if time.time() - file.stat().st_mtime > 86_400:
             file.unlink(missing_ok=True)
-    source, extra = (dialect.source, dialect.extra_fields) if dialect else (files.SOURCE, ())
-    return Intake(warehouse, source, spool, run_id, settings.batch_rows, extra)
+    if dialect is None:
+        return Intake(warehouse, files.SOURCE, spool, run_id, settings.batch_rows)
+    fields = dialect.extra_fields, dialect.optional_fields
+    return Intake(warehouse, dialect.source, spool, run_id, settings.batch_rows, *fields)
 
 
 def spool_dir(settings: Settings) -> Path:

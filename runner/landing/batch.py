@@ -1,6 +1,7 @@
 """Batches: rows for one landing table, written as a Parquet file whose name is its content."""
 
 import hashlib
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,12 @@ class BatchBuilder:
             arrays = [pa.array(values, field.type) for values, field in zip(columns, self._schema, strict=True)]
             self._parts.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
             self._rows = []
+
+    def nulls(self, names: Iterable[str]) -> dict[str, int]:
+        """How many of the rows are NULL in each of these columns; those that are in none are left out."""
+        self._close_rows()
+        counts = {name: sum(part.column(name).null_count for part in self._parts) for name in names}
+        return {name: count for name, count in counts.items() if count}
 
     def build(self, landed_at: datetime) -> Batch | None:
         """Writes the file and gives the batch; None if there are no rows."""

@@ -1,7 +1,7 @@
 """The one door into landing: every record of a fill comes in here, is landed or rejected, and is counted."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -30,6 +30,9 @@ class Counts:
     batches: int = 0
     rejected_by_reason: dict[str, int] = field(default_factory=dict)
     unknown_fields: dict[str, int] = field(default_factory=dict)
+    """Field that nobody knows → records with it."""
+    missing_fields: dict[str, int] = field(default_factory=dict)
+    """Field that each record of its API usually carries → records without it."""
 
     def add(self, other: "Counts") -> None:
         """Adds what came in elsewhere."""
@@ -41,9 +44,14 @@ class Counts:
         for mine, more in (
             (self.rejected_by_reason, other.rejected_by_reason),
             (self.unknown_fields, other.unknown_fields),
+            (self.missing_fields, other.missing_fields),
         ):
-            for name, count in more.items():
-                mine[name] = mine.get(name, 0) + count
+            _add(mine, more)
+
+
+def _add(mine: dict[str, int], more: Mapping[str, int]) -> None:
+    for name, count in more.items():
+        mine[name] = mine.get(name, 0) + count
 
 
 class Intake:
@@ -61,6 +69,7 @@ class Intake:
         run_id: str,
         batch_rows: int,
         extra_fields: tuple[str, ...] = (),
+        optional_fields: tuple[str, ...] = (),
     ) -> None:
         self.counts = Counts()
         columns = project.source_table("landing", "trades").columns
@@ -68,6 +77,7 @@ class Intake:
             {name: kind for name, kind in columns.items() if name not in FROM_BATCH}, extra_fields
         )
         self._usual_fields = frozenset(extra_fields)
+        self._optional_fields = optional_fields
         self._warehouse = warehouse
         self._source = source
         self._spool = spool
@@ -145,11 +155,11 @@ class Intake:
     def _note_unknown(self, extra_fields: str) -> None:
         for name in msgspec.json.decode(extra_fields, type=dict[str, msgspec.Raw]):
             if name not in self._usual_fields:
-                self.counts.unknown_fields[name] = self.counts.unknown_fields.get(name, 0) + 1
+                _add(self.counts.unknown_fields, {name: 1})
 
     def _reject(self, raw: bytes, rule: BrokenRule, origin: str) -> None:
         self.counts.rejected += 1
-        self.counts.rejected_by_reason[rule.reason] = self.counts.rejected_by_reason.get(rule.reason, 0) + 1
+        _add(self.counts.rejected_by_reason, {rule.reason: 1})
         self._rejections.append(
             Rejection(
                 record_hash=hashlib.sha256(raw).hexdigest(),
@@ -173,6 +183,7 @@ class Intake:
         """
         if self.landing is not None:
             self.landing.result()
+        _add(self.counts.missing_fields, self._builder.nulls(self._optional_fields))
         self.landing = self._lander.submit(self._land, self._builder, self._rejections, self._covered)
         self._start_batch()
         return self.landing

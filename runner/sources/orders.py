@@ -15,6 +15,11 @@ from runner.settings import Settings
 from runner.sources.http import Budget, Http, decoded
 from runner.windows import Window
 
+_OLDER_FIELDS = ("order_hash", "condition_id", "market_slug", "title")
+"""Fields of every record that a record may lack and be a fill all the same."""
+NEWER_FIELDS = ("token_label", "taker", "log_index", "block_number")
+"""Those that records of the form of 2025 lack; answers of one server mix the two."""
+
 
 @dataclass(frozen=True)
 class Dialect:
@@ -22,7 +27,8 @@ class Dialect:
 
     `source` names it in landing; `wallet` is the parameter, `records` the member with the list; `largest_offset` is
     the last offset that it takes (None: it has cursors alone); `extra_fields` are fields beside the Dome-shaped ones
-    that each of its records carries, sorted.
+    that each of its records carries, sorted; `optional_fields` are Dome-shaped ones that no rule demands and each of
+    its records carries nevertheless.
     """
 
     source: str
@@ -32,10 +38,19 @@ class Dialect:
     largest_page: int
     largest_offset: int | None
     extra_fields: tuple[str, ...] = ()
+    optional_fields: tuple[str, ...] = _OLDER_FIELDS
 
 
 DIALECTS = {
-    "dome": Dialect("dome", "/polymarket/orders", "user", "orders", 1000, 10_000),
+    "dome": Dialect(
+        "dome",
+        "/polymarket/orders",
+        "user",
+        "orders",
+        1000,
+        10_000,
+        optional_fields=(*_OLDER_FIELDS, *NEWER_FIELDS),
+    ),
     "predexon-v1": Dialect("predexon", "/v1/polymarket/trades", "user", "orders", 1000, 100_000),
     "predexon-v2": Dialect(
         "predexon",
@@ -53,6 +68,7 @@ DIALECTS = {
             "metadata",
             "outcome_label",
         ),
+        (*_OLDER_FIELDS, "taker"),
     ),
 }
 """Setting order_api → dialect. Predexon's are below one base URL, Dome's below …/v1."""

@@ -173,7 +173,7 @@ class Landing(Coverage, Rejected):
                     "and coalesce(merged.marts, 0) < @marts",
                     landing_table=table,
                     before=before,
-                    marts=3 if table == "trades" else 1,  # the macro fed_marts
+                    marts=4 if table == "trades" else 1,  # the macro fed_marts
                 )
             }
             # Literal days and nothing else: so BigQuery drops whole partitions and reads none.

@@ -20,6 +20,11 @@ class Metadata(Statements):
             f"select distinct condition_id from {self._landing('trades')} "
             "where landed_on >= @since and condition_id is not null"
         )
+        if self._has_mart("awaiting_metadata"):
+            landed += (
+                f" union distinct select condition_id from {self._mart('awaiting_metadata')} "
+                "where condition_id is not null"
+            )
         wanted = f"select condition_id as name, true as is_new from ({landed}) as landed"
         times = {}
         if self._has_mart("markets"):

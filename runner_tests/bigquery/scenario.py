@@ -243,7 +243,7 @@ def _build_nothing(world: _World) -> None:
     world.ask("alter table polytrades_state.runs drop column message")
     for table in ("int_trades_batched", "int_trades_stored"):  # a batch without days
         world.ask(f"delete from polytrades_intermediate.{table} where true")
-    marts = ("trades", "trade_collisions", "markets", "events", "traders")
+    marts = ("trades", "trade_collisions", "markets", "events", "traders", "awaiting_metadata")
     world.home.dbt("run", "--empty", "-s", *marts)
     world.home.dbt("run", "-s", *marts, "fills", schema="anna")
 

@@ -140,7 +140,7 @@ class Analysis:
             for table in project.source_tables():
                 schema = schemas.landing if table.source == "landing" else schemas.state
                 self._declared[f"{project_id}.{schema}.{table.name}"] = table.columns
-            for mart in ("trades", "trade_collisions", "markets", "events", "traders"):
+            for mart in ("trades", "trade_collisions", "markets", "events", "traders", "awaiting_metadata"):
                 self._declared[f"{project_id}.{schemas.production}.{mart}"] = project.mart_columns(mart)
         system = {f"{each}.{name}": columns for each in project_ids for name, columns in SYSTEM_TABLES.items()}
         self._analyzer = Analyzer(self._declared | system)

@@ -8,7 +8,7 @@ import pytest
 
 from runner_tests.support import ONLY_FILLS, Home, home_on, order
 
-MARTS = ("trades", "trade_collisions", "markets", "events", "traders")
+MARTS = ("trades", "trade_collisions", "markets", "events", "traders", "awaiting_metadata")
 BUILD = ("build", "--exclude-resource-type", "unit_test")
 
 

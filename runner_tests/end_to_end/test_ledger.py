@@ -9,7 +9,7 @@ import pytest
 
 from runner_tests.support import ONLY_FILLS, ROOT, Home, home_on, order
 
-MARTS = {"trades", "trade_collisions", "traders"}
+MARTS = {"trades", "trade_collisions", "traders", "awaiting_metadata"}
 CHANGED = ("landing.trades", "landing.batches", "state.merged_batches", *MARTS)
 """The tables that these tests write and later builds read."""
 
@@ -64,7 +64,7 @@ def test_no_selection_marks_a_batch_that_its_merge_did_not_hold(built: Home) -> 
         (("-s", "pending_batches", "int_trades_deduplicated", "trades"), set[str](), True),
         (("--empty", *ONLY_FILLS), set[str](), True),
         # Without `trades`, the test that looks for the batch in it raises the alarm, as it should.
-        ((*ONLY_FILLS, "trades"), {"trade_collisions", "traders"}, False),
+        ((*ONLY_FILLS, "trades"), {"trade_collisions", "traders", "awaiting_metadata"}, False),
     ):
         assert (built.dbt("build", *arguments, check=passes).code == 0) == passes
         assert merged(built) == marked, arguments

@@ -19,7 +19,7 @@ COLUMNS = (
     "wallet_address, tx_hash, order_hash, timestamp, side, token_id, price, shares_normalized, shares_raw, usdc_raw, "
     "condition_id, token_label, taker, market_slug, title, log_index, block_number, key_quality, id"
 )
-MARTS = ("trades", "trade_collisions", "markets", "events", "traders")
+MARTS = ("trades", "trade_collisions", "markets", "events", "traders", "awaiting_metadata")
 
 
 def bits(number: float) -> bytes:

@@ -93,6 +93,7 @@ def replay(project: Compiled, history: tuple[list[Record], list[Step]]) -> None:
     project.land(known)
     project.build()
     at_once = project.state()
+    at_once_with_markets = with_markets(project)
 
     project.empty()
     for batch, marts in steps:
@@ -110,5 +111,19 @@ def replay(project: Compiled, history: tuple[list[Record], list[Step]]) -> None:
 
     # And again: nothing is written.
     project.land(known)
-    assert project.build() == {"trade_collisions": 0, "trades": 0, "traders": 0}
+    assert project.build() == dict.fromkeys(MERGES, 0)
     assert project.state() == at_once
+
+    # What the fills lacked and their market knows is added to them, and nothing else changes.
+    assert with_markets(project) == at_once_with_markets
+
+
+def with_markets(project: Compiled) -> dict[str, list[dict[str, object]]]:
+    """The end state once the market of token 1 is known; asserts that it is one."""
+    project.know_market("0x" + "c" * 64, "1", "9", "From the market")
+    project.build()
+    state = project.state()
+    assert project.build() == dict.fromkeys(MERGES, 0)
+    assert all(row["title"] and row["condition_id"] for row in state["trades"] if row["token_id"] == "1")
+    assert {row["token_id"] for row in state["awaiting_metadata"]} <= {"2"}
+    return state

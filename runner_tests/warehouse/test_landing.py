@@ -159,7 +159,7 @@ def test_days_are_emptied_once_everything_in_them_is_merged_and_not_before(on: A
     before = today - timedelta(days=30)
     assert warehouse.empty_merged_days(before) == {}
     entries = "select batch_id, '{mart}', null, 'test' from {{landing}}.batches"
-    for mart in ("trades", "trade_collisions", "traders"):
+    for mart in ("trades", "trade_collisions", "traders", "awaiting_metadata"):
         assert warehouse.empty_merged_days(before) == {}, "a mart lacks it"
         on.rows(warehouse, "insert into {state}.merged_batches " + entries.replace("{mart}", mart).format())
     assert warehouse.empty_merged_days(before) == {"trades": 1}

@@ -13,27 +13,32 @@ Corrected in local-bigquery 0.3.2, each by wrapping one function:
 2. `require_partition_filter`: a MERGE whose ON clause names the partition column is accepted, as on BigQuery.
    Uncorrected, every MERGE into such a table is refused.
 3. INFORMATION_SCHEMA.PARTITIONS has the column total_logical_bytes: rows times 8 bytes a column.
-4. A name is looked up in its own project's catalog. Uncorrected, each look-up lists all tables of all projects with
-   their sizes, which costs 60 ms a project, several times a statement: ten times what the statements take.
+4. A project is a DuckDB file, not a DuckLake: a CREATE TABLE AS takes 1 ms and not 70, and time travel, which is what
+   the other is for, local-bigquery does not offer. A name is looked up by itself. Uncorrected, each look-up lists all
+   tables of all projects with their sizes, several times a statement: ten times what the statements take. What was
+   found is remembered until somebody writes.
 5. A MERGE may stand in a transaction. Uncorrected it tries to begin one of its own, by which DuckDB aborts the other.
 """
 
+import contextlib
 import contextvars
 import functools
 import inspect
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import duckdb
 from local_bigquery import cli
 from local_bigquery.api import jobs
-from local_bigquery.catalog import metadata, names
+from local_bigquery.catalog import metadata, names, tables
 from local_bigquery.engine import database
 from local_bigquery.jobs import merge, query
 from local_bigquery.models import Table
+from local_bigquery.settings import settings
 from local_bigquery.sql.rules import information_schema
 from local_bigquery.sql.rules import tables as table_rules
 from sqlglot import exp
@@ -118,84 +123,183 @@ def add_logical_bytes(partitions: Function) -> Function:
     return wrapper
 
 
-# Correction 4: what DuckDB's functions say of one project, read from the tables in which DuckLake keeps it.
-_OF_ONE_PROJECT = {
-    "duckdb_tables()": """
-        (select $project as database_name, schema_name, table_name, coalesce(record_count, 0) as estimated_size
-        from $lake.ducklake_table as found
-        join $lake.ducklake_schema as holder using (schema_id)
-        left join $lake.ducklake_table_stats using (table_id)
-        where found.end_snapshot is null and holder.end_snapshot is null)""",
-    "duckdb_views()": """
-        (select $project as database_name, schema_name, view_name, false as internal
-        from $lake.ducklake_view as found
-        join $lake.ducklake_schema as holder using (schema_id)
-        where found.end_snapshot is null and holder.end_snapshot is null)""",
-    "duckdb_columns()": """
-        (select $project as database_name, schema_name, table_name, column_name, nulls_allowed as is_nullable
-        from $lake.ducklake_column as part
-        join $lake.ducklake_table as found using (table_id)
-        join $lake.ducklake_schema as holder using (schema_id)
-        where part.end_snapshot is null and found.end_snapshot is null and holder.end_snapshot is null
-            and part.parent_column is null)""",
-    "duckdb_schemas()": """
-        (select $project as database_name, schema_name from $lake.ducklake_schema where end_snapshot is null)""",
-}
+class _Memory:
+    """Correction 4: answers about the catalog, each as long as nobody has written since it was asked for."""
+
+    _READS = frozenset({"SELECT", "FROM", "WITH", "DESCRIBE", "USE", "SET"})
+
+    def __init__(self) -> None:
+        self._answers: dict[Any, tuple[int, Any]] = {}
+        self._writes = 0
+
+    def forget(self) -> None:
+        """Somebody has written."""
+        self._writes += 1
+        self._answers.clear()
+
+    def saw(self, sql: str) -> None:
+        """A statement has run; anything that does not begin like a question may have written."""
+        if sql.lstrip().partition(" ")[0].upper() not in self._READS:
+            self.forget()
+
+    def remembers(self, ask: Function) -> Function:
+        """The same function, asked anew only where it must be."""
+
+        @functools.wraps(ask)
+        def wrapper(*arguments: Any) -> Any:
+            key = (ask, *(tuple(each) if isinstance(each, list) else each for each in arguments))
+            known = self._answers.get(key)
+            if known is None or known[0] != self._writes:
+                # Numbered as before the question: an answer that a write has overtaken is never given.
+                known = self._writes, ask(*arguments)
+                self._answers[key] = known
+            return list(known[1])
+
+        return wrapper
+
+    def watches(self, execute: Function) -> Function:
+        """The same function, after which what it may have written is not remembered otherwise."""
+
+        @functools.wraps(execute)
+        def wrapper(sql: str, *arguments: Any) -> Any:
+            try:
+                return execute(sql, *arguments)
+            finally:
+                self.saw(sql)
+
+        return wrapper
 
 
-def ask_one_project(fetch: Function) -> Function:
-    """Correction 4: the first parameter of these questions is the project. Results are kept in `emulator`."""
-
-    @functools.wraps(fetch)
-    def wrapper(sql: str, params: Any = None) -> Any:
-        asked = [name for name in _OF_ONE_PROJECT if name in sql]
-        if not asked or not params:
-            return fetch(sql, params)
-        project = params[0]
-        if project == "emulator" and asked == ["duckdb_schemas()"]:
-            return fetch(sql, params)
-        if project == "emulator":
-            return [] if asked == ["duckdb_columns()"] else _result_named(fetch, params[2])
-        if project not in database._attached:
-            return []
-        lake = database.quote(f"__ducklake_metadata_{project}")
-        for name in asked:
-            known = _OF_ONE_PROJECT[name].replace("$lake", lake).replace("$project", f"'{project}'")
-            sql = sql.replace(name, known)
-        return fetch(sql, params)
-
-    return wrapper
+memory = _Memory()
 
 
-def _result_named(fetch: Function, name: str) -> Any:
-    """Correction 4: the table with the result of a job, as (name, kind, rows)."""
-    try:
-        rows = fetch(f"select count(*) from {database.quote('emulator', '_results', name)}")
-    except duckdb.CatalogException:
-        return []
-    return [(name, "TABLE", rows[0][0])]
-
-
-class _FreshCursor:
-    """A cursor that begins with a job: no temporary tables (correction 4), no transaction but its own (5)."""
+class _WatchedCursor:
+    """A cursor of the emulator's own."""
 
     def __init__(self, cursor: Any) -> None:
         self._cursor = cursor
-        self._in_transaction = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cursor, name)
 
+    def execute(self, sql: str, *arguments: Any, **named: Any) -> Any:
+        try:
+            return self._cursor.execute(sql, *arguments, **named)
+        finally:
+            memory.saw(sql)
+
+    def sql(self, sql: str, **named: Any) -> Any:
+        try:
+            return self._cursor.sql(sql, **named)
+        finally:
+            memory.saw(sql)
+
+
+def watch_cursor(cursor: Function) -> Function:
+    """Correction 4: who writes through such a cursor is noticed."""
+
+    @contextlib.contextmanager
+    @functools.wraps(cursor)
+    def wrapper() -> Iterator[Any]:
+        with cursor() as opened:
+            yield _WatchedCursor(opened)
+
+    return wrapper
+
+
+def attach_file(connection: Any, project_id: str) -> None:
+    """Correction 4: a project is a file."""
+    path = settings.data_dir / f"{project_id}.project"
+    connection.execute(f"attach if not exists '{path}' as {database.quote(project_id)}")
+    database._attached.add(project_id)
+
+
+def list_projects() -> list[str]:
+    """Correction 4: those of this process and of earlier ones."""
+    return sorted(database._attached | {path.stem for path in settings.data_dir.glob("*.project")})
+
+
+_written: set[str] = set()
+"""Names of the results that this process has written."""
+_older = threading.Event()
+"""Set if there may be results of a process before."""
+
+
+def note_result(write: Function) -> Function:
+    """Correction 4: each statement asks first whether its result is there, and DuckDB's no costs 10 ms."""
+
+    @functools.wraps(write)
+    def wrapper(cursor: Any, sql: str, parameters: Any, reference: Any, *arguments: Any, **named: Any) -> Any:
+        written = write(cursor, sql, parameters, reference, *arguments, **named)
+        if reference[1] == tables.RESULTS:
+            _written.add(tables.physical(*reference)[2])
+        return written
+
+    return wrapper
+
+
+def look_up(list_all: Function) -> Function:
+    """Correction 4: one name is asked for by itself. Only tables have rowids."""
+
+    @functools.wraps(list_all)
+    def wrapper(project_id: str, dataset_id: str, table_id: str | None = None) -> Any:
+        if table_id is None:
+            return list_all(project_id, dataset_id)
+        if project_id == "emulator" and table_id not in _written and not _older.is_set():
+            return []
+        if project_id != "emulator" and project_id not in database._attached:
+            return []
+        table = database.quote(project_id, dataset_id, table_id)
+        with database.cursor() as cursor:
+            try:
+                cursor.execute(f"select rowid from {table} limit 0")
+                return [(table_id, "TABLE", cursor.execute(f"select count(*) from {table}").fetchone()[0])]
+            except duckdb.BinderException:
+                return [(table_id, "VIEW", 0)]
+            except duckdb.CatalogException:  # not there, or a view whose table is gone
+                return [row for row in list_all(project_id, dataset_id, table_id) if row[1] == "VIEW"]
+
+    return wrapper
+
+
+def describe_one(fetch: Function) -> Function:
+    """Correction 4: questions about columns name their project, dataset and table first."""
+
+    @functools.wraps(fetch)
+    def wrapper(sql: str, params: Any = None) -> Any:
+        if "duckdb_columns()" not in sql:
+            return fetch(sql, params)
+        project_id, dataset_id, table_id = params[:3]
+        described = f"""(
+            select $1 as database_name, $2 as schema_name, $3 as table_name, column_name, "null" = 'YES' as is_nullable
+            from (describe {database.quote(project_id, dataset_id, table_id)})) as described"""
+        for number in range(1, len(params) + 1):
+            sql = sql.replace("?", f"${number}", 1)
+        try:
+            return fetch(sql.replace("duckdb_columns()", described), params)
+        except duckdb.Error:  # not there
+            return []
+
+    return wrapper
+
+
+class _FreshCursor(_WatchedCursor):
+    """A cursor that begins with a job: no temporary tables (correction 4), no transaction but its own (5)."""
+
+    def __init__(self, cursor: Any) -> None:
+        super().__init__(cursor)
+        self._in_transaction = False
+
     def sql(self, sql: str, **named: Any) -> Any:
         if sql == "SELECT table_name FROM duckdb_tables() WHERE temporary":
             sql = "select null as table_name where false"
-        return self._cursor.sql(sql, **named)
+        return super().sql(sql, **named)
 
     def execute(self, sql: str, *arguments: Any) -> Any:
         word = sql.split(maxsplit=1)[0].upper().rstrip(";")
         if word == "BEGIN" and self._in_transaction:
             raise duckdb.TransactionException("cannot start a transaction within a transaction")
-        result = self._cursor.execute(sql, *arguments)
+        result = super().execute(sql, *arguments)
         if word in ("BEGIN", "COMMIT", "ROLLBACK"):
             self._in_transaction = word == "BEGIN"
         return result
@@ -208,7 +312,11 @@ def wrap_fresh_cursor(execute: Function) -> Function:
     def wrapper(cursor: Any, *arguments: Any, **named: Any) -> Any:
         given = inspect.signature(execute).bind(cursor, *arguments, **named).arguments
         is_fresh = given.get("session") is None
-        return execute(_FreshCursor(cursor) if is_fresh else cursor, *arguments, **named)
+        try:
+            return execute(_FreshCursor(cursor) if is_fresh else cursor, *arguments, **named)
+        finally:
+            if not is_fresh:
+                memory.forget()
 
     return wrapper
 
@@ -226,13 +334,22 @@ def end_with_stdin() -> None:
 def main() -> None:
     """Corrects and serves."""
     sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]  # else DuckDB looks for it at each statement
-    database.fetch = ask_one_project(database.fetch)
+    database._attach, database.projects = attach_file, list_projects
+    database.objects = memory.remembers(look_up(database.objects))
+    fetch, database.fetch = database.fetch, memory.remembers(describe_one(database.fetch))
+    tables.columns = memory.remembers(tables.columns)
+    metadata.fetch = memory.remembers(fetch)
+    database.execute, metadata.execute = memory.watches(database.execute), memory.watches(metadata.execute)
+    database.cursor = watch_cursor(database.cursor)
     query.execute = report_destination(wrap_fresh_cursor(query.execute))
     jobs.results = keep_results_empty(jobs.results)
     merge.run = accept_filter_in_on(merge.run)
     table_rules._check = skip_check_of_target(table_rules._check)
+    tables.write = note_result(tables.write)
     information_schema.VIEWS["PARTITIONS"] = add_logical_bytes(information_schema.partitions)
     arguments = sys.argv[1:]
+    if Path(arguments[arguments.index("--data-dir") + 1], "emulator.duckdb").exists():
+        _older.set()
     if "--until-stdin-closes" in arguments:
         arguments.remove("--until-stdin-closes")
         end_with_stdin()

@@ -1,0 +1,52 @@
+"""Promise: an upstream that changes its records is noticed, and nothing becomes NULL without a word."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from runner_tests.support import UNTIL, Home, Running
+
+DRIFTS = ("add", "missing:title", "rename:market_slug", "retype:title", "retype:timestamp", "missing:price")
+
+
+@pytest.mark.duckdb_only("what a record may look like is decided before any warehouse")
+def test_a_field_that_comes_goes_or_changes_is_named(home: Home, start: Callable[..., Running]) -> None:
+    wallets = home.folder / "wallets.csv"
+    faults = [part for n, drift in enumerate(DRIFTS, 1) for part in ("--fault", f"drift:{drift}@/orders#{n}")]
+    world = ("--wallets", len(DRIFTS), "--fills", 90, "--until", UNTIL)
+    home.uses(start(*world, "--write-wallets", wallets, *faults))
+    # One request after the other: the n-th wallet meets the n-th drift.
+    home.variables |= {"POLYTRADES_REQUESTS_IN_FLIGHT": "1"}
+    done = home.polytrades("sync", "--wallets", wallets, "--json", check=False)
+    assert done.code == 4, "more was rejected than a good night rejects"
+    summary = done.json
+
+    assert summary["records_received"] == 90
+    assert summary["records_landed"] + summary["records_rejected"] == 90
+    # A price is demanded, a title must be text; a timestamp as text is read like a number.
+    assert summary["rejected_by_reason"].keys() == {"bad_text", "missing_price"}
+    assert summary["missing_fields"].keys() >= {"title", "market_slug"}
+    assert "added_lately" in summary["unknown_fields"]
+    assert any("slug" in name for name in summary["unknown_fields"])
+    said = " ".join(summary["messages"])
+    for name in ("title", "market_slug", *summary["unknown_fields"]):
+        assert f"{name} (" in said
+    assert "taker (" not in said, "some records have the older form; that is no change"
+
+    # What was renamed is kept, what is missing is NULL where it was missing and nowhere else.
+    rows = home.query("select title is null, market_slug is null, extra_fields from trades")
+    assert len(rows) == summary["records_landed"]
+    assert sum(lacks for lacks, _, _ in rows) == summary["missing_fields"]["title"]
+    assert sum(lacks for _, lacks, _ in rows) == summary["missing_fields"]["market_slug"]
+    kept = Counter(name for _, _, extra in rows if extra for name in json.loads(extra))
+    assert kept == summary["unknown_fields"]
+
+    # The next night knows the markets, so what was missing is completed.
+    again = home.polytrades("sync", "--json").json
+    assert again["exit_code"] == 0
+    facts = "select count(*) from trades where title is null or market_slug is null"
+    assert home.query(facts) == [(0,)]
