@@ -1,20 +1,55 @@
 {{ config(meta={'built_from_pending_batches': true}) }}
 
+{% set keys = [
+    'wallet_address', 'tx_hash', 'order_hash', 'timestamp', 'side', 'token_id', 'shares_raw', 'usdc_raw', 'log_index'
+] %}
+{% set market_columns = [
+    'condition_id', 'market_slug', 'title', 'side_a_id', 'side_a_label', 'side_b_id', 'side_b_label', 'as_of', 'source'
+] %}
 {% set awaiting = production_relation('awaiting_metadata') %}
 {% set markets = production_relation('markets') %}
 
--- Facts of the token for fills that came without them. They join the batch as records of the lowest rank: they complete
--- what the fill lacks and never win over a record of it. A build takes the newest days of fills, no more than
--- `completion_days`, because each is a day that the merge reads; the next builds take the others.
--- depends_on: {{ ref('pending_batches') }}
-{% if awaiting and markets and has_rows(awaiting) %}
-
-with awaiting as (
-    select * from {{ awaiting }}
+-- Facts of the token for fills that came without them, now or earlier. They join the batch as records of the lowest
+-- rank: they complete what the fill lacks and never win over a record of it. Of the fills that have waited a build
+-- takes the newest days, no more than `completion_days`, because each is a day that the merge reads.
+with lacking as (
+    select
+        {{ (keys + token_columns()) | join(',\n        ') }},
+        false as has_waited
+    from {{ ref('stg_landing__trades') }}
+    where
+        {{ in_pending_batches('trades') }}
+        and broken_rule is null
+        and ({{ token_columns() | join(' is null or ') }} is null)
+    {% if awaiting %}
+        union all
+        select
+            {{ (keys + token_columns()) | join(',\n            ') }},
+            true as has_waited
+        from {{ awaiting }}
+    {% endif %}
 ),
 
-markets as (
-    select * from {{ markets }}
+-- Not int_markets_latest: what is wrong with a market must not hold back the fills.
+landed_markets as (
+    select
+        {{ market_columns | join(',\n        ') }}
+    from {{ ref('stg_landing__markets') }}
+    where
+        {{ in_pending_batches('markets') }}
+        and condition_id in (select lacking.condition_id from lacking)
+    {% if markets %}
+        union all
+        select
+            {{ market_columns | join(',\n            ') }}
+        from {{ markets }}
+    {% endif %}
+),
+
+known_markets as (
+    select *
+    from landed_markets
+    qualify {{ is_newest(['condition_id'], ['as_of', 'source', 'title']) }}
 ),
 
 tokens as (
@@ -22,14 +57,14 @@ tokens as (
         side_a_id as token_id,
         side_a_label as token_label,
         condition_id
-    from markets
+    from known_markets
     where side_a_id is not null
     union all
     select
         side_b_id as token_id,
         side_b_label as token_label,
         condition_id
-    from markets
+    from known_markets
     where side_b_id is not null
 ),
 
@@ -42,42 +77,32 @@ known_tokens as (
 
 offered as (
     select
-        awaiting.wallet_address,
-        awaiting.tx_hash,
-        awaiting.order_hash,
-        awaiting.timestamp,
-        awaiting.side,
-        awaiting.token_id,
-        awaiting.shares_raw,
-        awaiting.usdc_raw,
-        awaiting.log_index,
-        markets.condition_id,
+        {% for column in keys %}
+        lacking.{{ column }},
+        {% endfor %}
+        known_markets.condition_id,
         known_tokens.token_label,
-        markets.market_slug,
-        markets.title
-    from awaiting
+        known_markets.market_slug,
+        known_markets.title,
+        lacking.has_waited
+    from lacking
     left join known_tokens
-        on awaiting.token_id = known_tokens.token_id
-    inner join markets
-        on coalesce(awaiting.condition_id, known_tokens.condition_id) = markets.condition_id
+        on lacking.token_id = known_tokens.token_id
+    inner join known_markets
+        on coalesce(lacking.condition_id, known_tokens.condition_id) = known_markets.condition_id
     where
-        awaiting.condition_id is null
-        or (awaiting.token_label is null and known_tokens.token_label is not null)
-        or (awaiting.market_slug is null and markets.market_slug is not null)
-        or (awaiting.title is null and markets.title is not null)
+        lacking.condition_id is null
+        or (lacking.token_label is null and known_tokens.token_label is not null)
+        or (lacking.market_slug is null and known_markets.market_slug is not null)
+        or (lacking.title is null and known_markets.title is not null)
 )
 
-select *
-from offered
-qualify dense_rank() over (order by {{ utc_day('timestamp') }} desc) <= {{ var('completion_days') }}
-
-{% else %}
-
 select
-    {% for column in contract_columns('awaiting_metadata') if column.name not in ['collision_id', 'missing'] %}
-    cast(null as {{ column.data_type }}) as {{ column.name }}{{ ',' if not loop.last }}
-    {% endfor %}
-from {{ ref('pending_batches') }}
-where false
-
-{% endif %}
+    {{ (keys + token_columns()) | join(',\n    ') }}
+from offered
+qualify
+    not has_waited
+    or dense_rank() over (
+        partition by has_waited
+        order by {{ utc_day('timestamp') }} desc
+    ) <= {{ var('completion_days') }}
