@@ -10,15 +10,16 @@
     {{ return(env_var('POLYTRADES_LEASE', invocation_id)) }}
 {%- endmacro %}
 
-{# Pre-hook of the models that a merge is made from. Takes the lease if this build is nobody's part, else looks whether
-   its run still has it; raises with the holder's name if somebody else does. Once per build: at `pending_batches`, or,
-   where that is not selected, at each model. #}
+{# Pre-hook of the models that a merge is made from. Takes the lease if this build is nobody's part, at `pending_batches`
+   or, where that is not selected, at each model. Every table looks whether its run still has it, and raises with the
+   holder's name if somebody else does: a late build that wrote these tables over would take the new holder's batch away. #}
 {% macro take_lease() -%}
-    {%- if execute and is_production() and flags.WHICH in ['run', 'build', 'snapshot', 'retry'] and (
-        model.name == 'pending_batches' or 'model.polytrades.pending_batches' not in selected_resources
-    ) -%}
-        {%- set lease = source('state', 'lease').render() -%}
-        {%- if lease_run() == invocation_id -%}
+    {%- set lease = source('state', 'lease').render() -%}
+    {%- if execute and is_production() and flags.WHICH in ['run', 'build', 'snapshot', 'retry']
+        and model.config.materialized != 'view' -%}
+        {%- if lease_run() == invocation_id and (
+            model.name == 'pending_batches' or 'model.polytrades.pending_batches' not in selected_resources
+        ) -%}
             {%- call statement('take_lease', auto_begin=false) -%}
                 update {{ lease }}
                 set

@@ -44,8 +44,11 @@
             {%- for column in source.columns.values() -%}
                 {%- do columns.append(adapter.quote(column.name) ~ ' ' ~ column_type(column.data_type)) -%}
             {%- endfor -%}
+            {#- Only where it is missing: CREATE … IF NOT EXISTS needs the right to create one in any case. -#}
             {%- set schema = 'create schema if not exists ' ~ relation.without_identifier() ~ schema_options() -%}
-            {%- do statements.append(schema) if schema not in statements -%}
+            {%- if schema not in statements and not adapter.check_schema_exists(source.database, source.schema) -%}
+                {%- do statements.append(schema) -%}
+            {%- endif -%}
             {%- set meta = source.config.meta -%}
             {%- if meta.get('only_row') -%}
                 {#- Table and row in one statement: two that start at once must not both put a row in. -#}

@@ -1,10 +1,12 @@
 """The one caller of dbt. A subprocess: it can be killed, and its memory and its lock on the file end with it."""
 
+import ctypes
 import hashlib
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -153,7 +155,13 @@ def build(settings: Settings, progress: Progress, job: Job) -> BuildResult:
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
     with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        preexec_fn=_dying_with_us(),
     ) as process:
         try:
             heard = _follow(process, progress)
@@ -194,6 +202,23 @@ class _Heard:
     invocation_id: str = ""
     errors: list[str] = field(default_factory=list)
     other: list[str] = field(default_factory=list)
+
+
+def _dying_with_us() -> Callable[[], None] | None:
+    """What makes a child die with this process, however that dies: a dbt left alone would go on writing.
+
+    Linux only; elsewhere such a dbt is refused by the lease once another run has it.
+    """
+    if sys.platform != "linux":
+        return None
+    set_option, us, parent_death_signal = ctypes.CDLL(None).prctl, os.getpid(), 1
+
+    def ask() -> None:
+        set_option(parent_death_signal, signal.SIGKILL)
+        if os.getppid() != us:
+            os._exit(1)
+
+    return ask
 
 
 def _follow(process: subprocess.Popen[str], progress: Progress) -> _Heard:

@@ -41,7 +41,7 @@ def doctor(
     lines = []
     for check in checks:
         mark = "[green]ok[/]  " if check.passed else "[bold red]FAIL[/]"
-        lines.append(f"{mark} {check.name:<12}{escape(printable(check.finding))}")
+        lines.append(f"{mark} {check.name:<14}{escape(printable(check.finding))}")
         if check.fix:
             lines.append(f"                 → {escape(check.fix)}")
     content = {

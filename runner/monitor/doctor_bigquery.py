@@ -5,7 +5,7 @@ from typing import cast
 from google.cloud import bigquery
 
 from runner import project
-from runner.errors import PolytradesError, UsageError
+from runner.errors import Failed, PolytradesError, UsageError
 from runner.monitor.check import Check
 from runner.warehouse.bigquery import BigQueryWarehouse
 from runner.warehouse.protocol import Warehouse
@@ -37,6 +37,8 @@ def _may_query(warehouse: BigQueryWarehouse) -> Check:
     jobs = warehouse.jobs
     try:
         jobs.dry_run("doctor", "select 1 as one", {})
+    except Failed as error:
+        return Check("credentials", False, str(error), "Check the network, and that the project exists.")
     except PolytradesError as error:
         return Check("credentials", False, str(error), _JOB_USER.format(project=jobs.project))
     return Check("credentials", True, f"may run jobs in {jobs.project}")
@@ -98,14 +100,18 @@ def _may_create(warehouse: BigQueryWarehouse, names: list[str]) -> Check:
 
 def _may_write(warehouse: BigQueryWarehouse, schemas: project.Schemas) -> Check:
     """Asked by a dry run of a statement that needs the rights to read and to write."""
+    asked = 0
     for schema, table, column in ((schemas.landing, "batches", "batch_id"), (schemas.state, "lease", "run_id")):
         if warehouse.jobs.table(schema, table) is None:
             continue
+        asked += 1
         address = f"`{warehouse.jobs.data_project}`.`{schema}`.`{table}`"
         try:
             warehouse.jobs.dry_run("doctor", f"update {address} set {column} = {column} where false", {})
         except PolytradesError as error:
             return Check("rights", False, str(error), _EDITOR.format(dataset=schema))
+    if not asked:
+        return Check("rights", True, "not asked: there are no tables yet; the first run makes them")
     return Check("rights", True, "may read and write landing and state")
 
 

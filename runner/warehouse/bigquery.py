@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from google.cloud import bigquery
+
 from runner import project
 from runner.errors import Failed, HeldBack, UsageError
 from runner.settings import Settings
@@ -17,10 +19,36 @@ from runner.warehouse.sql import SqlWarehouse
 _TYPES = {"bigint": "int64", "boolean": "bool"}
 _SQL_NAMES = {"INTEGER": "int64", "FLOAT": "float64", "BOOLEAN": "bool"}
 """What the API calls types that SQL calls otherwise."""
+_NEVER_NULL = frozenset(
+    {
+        "id",
+        "wallet_address",
+        "tx_hash",
+        "order_hash",
+        "collision_id",
+        "timestamp",
+        "side",
+        "price",
+        "token_id",
+        "shares_raw",
+        "usdc_raw",
+        "key_quality",
+        "source",
+    }
+)
+"""Columns that every fill has; any other one of an adopted table must take a NULL."""
 _PARAMETER_BYTES = 1_000_000
 """Text of the rows bound to one statement; a request may have 10 MB."""
 _BOOKED_LATE = timedelta(hours=7)
 """Jobs that were created so long before may have ended since: BigQuery ends a query after six hours."""
+
+
+def _type_name(field: bigquery.SchemaField) -> str:
+    """The type as SQL writes it, lower case; what narrows it is a part of it."""
+    name = _SQL_NAMES.get(field.field_type, field.field_type.lower())
+    if limits := [str(limit) for limit in (field.max_length, field.precision, field.scale) if limit is not None]:
+        name = f"{name}({', '.join(limits)})"
+    return f"array<{name}>" if field.mode == "REPEATED" else name
 
 
 class BigQueryWarehouse(SqlWarehouse):
@@ -85,9 +113,11 @@ class BigQueryWarehouse(SqlWarehouse):
         described = self.jobs.table(schema, table)
         if described is None:
             return None
-        return {field.name: _SQL_NAMES.get(field.field_type, field.field_type.lower()) for field in described.schema}
+        return {field.name: _type_name(field) for field in described.schema}
 
     def _create_schema(self, schema: str) -> None:
+        if self.jobs.dataset(schema) is not None:
+            return  # CREATE … IF NOT EXISTS needs the right to create datasets also where there is nothing to create
         self._execute(
             "create_schema",
             f"create schema if not exists {self._quoted(schema)} options (location = '{self.jobs.location}')",
@@ -135,6 +165,22 @@ class BigQueryWarehouse(SqlWarehouse):
                     f"alter table {address} set options (partition_expiration_days = null)",
                 )
             )
+        if table.require_partition_filter:
+            found.append(
+                (
+                    f"{address} demands a filter on its days, which the look for duplicate keys cannot have",
+                    f"alter table {address} set options (require_partition_filter = false)",
+                )
+            )
+        ours = project.mart_columns(mart).keys() - _NEVER_NULL
+        for field in table.schema:
+            if field.mode == "REQUIRED" and field.name in ours:
+                found.append(
+                    (
+                        f"The column {field.name} of {address} must not be NULL, and a fill may lack it",
+                        f"alter table {address} alter column {field.name} drop not null",
+                    )
+                )
         if table.expires:
             found.append(
                 (

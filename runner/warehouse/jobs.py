@@ -1,10 +1,11 @@
 """The one place that makes a BigQuery client and sends jobs, each with labels, a byte limit and readable errors."""
 
 import itertools
+import re
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -101,7 +102,7 @@ class Jobs:
                 found: Any = self._client.get_job(job_id, retry=self._retry)
                 job = found
             rows = job.result(retry=self._retry, job_retry=None, page_size=10_000)
-            return (tuple(row.values()) for row in rows), int(job.num_dml_affected_rows or 0)
+            return _pages(name, rows), int(job.num_dml_affected_rows or 0)
 
         with explained(f"The statement {name}"):
             return self._job_retry(sent_once)()
@@ -124,13 +125,8 @@ class Jobs:
         return config
 
     def _labels(self, name: str) -> dict[str, str]:
-        return {
-            "app": APP,
-            "command": self.command,
-            "run_id": self.run_id.lower()[:63],
-            "kind": "runner",
-            "model": name[:63],
-        }
+        labels = {"app": APP, "command": self.command, "run_id": self.run_id, "kind": "runner", "model": name}
+        return {key: _as_label(value) for key, value in labels.items()}
 
     def load(self, batch: Batch, table: str, schema: SourceTable, is_there: Callable[[datetime], bool]) -> datetime:
         """Loads a batch's file into `table` (`project.dataset.table`) once; gives the time of the job.
@@ -143,7 +139,8 @@ class Jobs:
             HeldBack: the table has had 80 % of the loads that a day allows.
             Failed: BigQuery refuses the file.
         """
-        self._count_load(table)
+        with explained(f"The count of the loads into {table}"):
+            self._count_load(table)
         problem = "it gave no reason"
         sent = 0
         for attempt in itertools.count():
@@ -240,7 +237,7 @@ class Jobs:
             job.job_id
             for state in states
             for job in self._listed(since, state_filter=state)
-            if job.labels.get("run_id") == run_id.lower()[:63]
+            if job.labels.get("run_id") == _as_label(run_id)
         ]
 
     def all_working(self) -> list[tuple[str, str]]:
@@ -250,7 +247,7 @@ class Jobs:
             (job.job_id, job.labels.get("run_id", ""))
             for state in ("running", "pending")
             for job in self._listed(since, state_filter=state)
-            if job.labels.get("run_id") != self.run_id.lower()[:63]
+            if job.labels.get("run_id") != _as_label(self.run_id)
         ]
 
     def _listed(self, since: datetime, state_filter: str) -> Iterator[Any]:
@@ -292,6 +289,18 @@ class Jobs:
                 return None
 
 
+def _pages(name: str, rows: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
+    """Rows as they are read; pages after the first are requests of their own."""
+    with explained(f"The answer to the statement {name}"):
+        for row in rows:
+            yield tuple(row.values())
+
+
+def _as_label(value: str) -> str:
+    """The value as BigQuery takes it in a label: lower-case letters, digits, `_` and `-`, at most 63."""
+    return re.sub(r"[^a-z0-9_-]", "_", value.lower())[:63]
+
+
 def _credentials(values: Mapping[str, Any]) -> Credentials | None:
     """What the profile's `method` means, as dbt reads it."""
     method = str(values.get("method") or "oauth")
@@ -304,7 +313,13 @@ def _credentials(values: Mapping[str, Any]) -> Credentials | None:
                 f"The key file {values.get('keyfile')!r} cannot be used: {error}. Set POLYTRADES_BIGQUERY_KEYFILE."
             ) from None
     elif method == "service-account-json":
-        found = service_account.Credentials.from_service_account_info(values.get("keyfile_json"), scopes=_SCOPES)  # type: ignore[no-untyped-call]
+        try:
+            found = service_account.Credentials.from_service_account_info(values.get("keyfile_json"), scopes=_SCOPES)  # type: ignore[no-untyped-call]
+        except (ValueError, AttributeError, TypeError):
+            raise UsageError(
+                "The profile's keyfile_json is no key of a service account. Give the members of the key file there, or "
+                "use method: service-account and keyfile."
+            ) from None
     elif method == "oauth-secrets":
         found = oauth2.Credentials(  # type: ignore[no-untyped-call]
             token=values.get("token"),
@@ -339,6 +354,11 @@ def explained(what: str) -> Iterator[None]:
         raise UsageError(
             "There are no Google credentials. Run `gcloud auth application-default login`, or set "
             "POLYTRADES_BIGQUERY_METHOD=service-account and POLYTRADES_BIGQUERY_KEYFILE."
+        ) from None
+    except auth.TransportError as error:
+        raise Failed(
+            f"{what} failed, because Google's sign-in could not be reached: {error}. Check the network, then run the "
+            "same command again."
         ) from None
     except auth.GoogleAuthError as error:
         raise UsageError(f"Google refuses the credentials: {error}. Log in again, or use another key.") from None

@@ -43,7 +43,7 @@ class Lease(Statements):
             until = f" until {now.expires_at:%H:%M} UTC" if now and now.expires_at else ""
             raise HeldBack(
                 f"The lease on {self.place} is held by {who}{since}, if not renewed{until}. Nothing was changed. Wait "
-                "for it and run the same command again; if it is dead, `polytrades lease --free` takes the lease away."
+                "for it and run the same command again; if it is dead, `polytrades lease` says how to take its lease."
             )
         self._run_id = run_id
         return before.run_id

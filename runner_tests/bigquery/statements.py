@@ -234,11 +234,15 @@ def _hiding(column: exp.Column, condition: exp.Expr) -> exp.Expr | None:
     return None
 
 
+_LABEL = re.compile(r"[a-z0-9_-]{1,63}")
+"""What BigQuery takes as the value of a label; the emulator takes anything."""
+
+
 def unlabelled(jobs: Iterable[Job]) -> list[str]:
     """Jobs that the bill could not tell from others', and queries that could cost anything."""
     found = []
     for job in jobs:
-        lacking = sorted(LABELS - {name for name, value in job.labels.items() if value})
+        lacking = sorted(LABELS - {name for name, value in job.labels.items() if _LABEL.fullmatch(value)})
         if job.labels.get("app") != APP or lacking or (job.type == "QUERY" and not job.maximum_bytes_billed):
             found.append(f"{job.type} {job.labels} limit {job.maximum_bytes_billed}: {job.statement}")
     return found

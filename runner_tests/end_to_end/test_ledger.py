@@ -81,12 +81,38 @@ def test_a_full_refresh_keeps_the_history(built: Home) -> None:
     assert merged(built) == MARTS
 
 
+def copied_project(folder: Path) -> Path:
+    """A copy that a test may change."""
+    theirs = folder / "theirs"
+    for part in ("models", "macros", "seeds", "tests"):
+        shutil.copytree(ROOT / part, theirs / part)
+    shutil.copy(ROOT / "dbt_project.yml", theirs)
+    return theirs
+
+
+def test_a_build_that_has_lost_the_lease_takes_no_batch_from_the_next(built: Home, tmp_path: Path) -> None:
+    """Its tables before the merge are those of everybody: it must not write them over."""
+    theirs = copied_project(tmp_path)
+    settings = theirs / "dbt_project.yml"
+    hook = "update {{ source('state', 'lease') }} set run_id = 'next', holder = 'the next run' where true"
+    text = settings.read_text()
+    assert "    ledger:\n" in text
+    settings.write_text(text.replace("    ledger:\n", f'    ledger:\n      +post-hook: "{hook}"\n'))
+    before = built.query("select tx_hash, content_hash from intermediate.int_trades_batched")
+    late = built.dbt("build", *ONLY_FILLS, project=theirs, check=False)
+    assert late.code == 1
+    assert "Production is being written by the next run" in " ".join(late.stdout.split())
+    assert built.query("select tx_hash, content_hash from intermediate.int_trades_batched") == before
+    assert merged(built) == set()
+
+    built.query("update state.lease set run_id = null, holder = null where true")
+    built.dbt("build", *ONLY_FILLS)
+    assert (merged(built), hashes(built)) == (MARTS, {"1", "2"})
+
+
 def test_a_failing_gate_holds_the_merge_back_and_a_retry_marks_nothing(built: Home, tmp_path: Path) -> None:
     """A test of somebody's own before the merge fails."""
-    theirs = tmp_path / "theirs"
-    for folder in ("models", "macros", "seeds", "tests"):
-        shutil.copytree(ROOT / folder, theirs / folder)
-    shutil.copy(ROOT / "dbt_project.yml", theirs)
+    theirs = copied_project(tmp_path)
     gate = theirs / "tests" / "assert_nothing_comes.sql"
     gate.write_text("select * from {{ ref('int_trades_deduplicated') }}")
     failed = built.dbt("build", *ONLY_FILLS, project=theirs, check=False)
