@@ -84,7 +84,8 @@ offered as (
         known_tokens.token_label,
         known_markets.market_slug,
         known_markets.title,
-        lacking.has_waited
+        lacking.has_waited,
+        {{ utc_day('lacking.timestamp') }} as filled_on
     from lacking
     left join known_tokens
         on lacking.token_id = known_tokens.token_id
@@ -104,5 +105,5 @@ qualify
     not has_waited
     or dense_rank() over (
         partition by has_waited
-        order by {{ utc_day('timestamp') }} desc
+        order by filled_on desc
     ) <= {{ var('completion_days') }}

@@ -11,14 +11,14 @@ from typing import Any
 
 from runner.engine import wallets
 from runner.engine.fetch import Fetched, Task
+from runner.engine.order_api import OrderApi
 from runner.engine.plan import SyncOptions, plan_sync
-from runner.engine.run import fetch, intake_for
+from runner.engine.run import intake_for
 from runner.errors import PolytradesError
 from runner.landing.intake import Counts
 from runner.settings import Settings
 from runner.settings import load as load_settings
 from runner.sources import orders
-from runner.sources.http import Budget
 from runner.warehouse.connect import connect
 from runner.windows import Window
 from runner_tests.support import Home
@@ -99,10 +99,11 @@ class Lander:
         if again:
             end = until or datetime.now(UTC).replace(microsecond=0)
             tasks = [Task(wallet, Window(None, end), moves_checkpoint=False) for wallet in plan.wallets]
-        with intake_for(settings, warehouse, orders.dialect_of(settings), "test") as intake:
+        dialect = orders.dialect_of(settings)
+        with intake_for(settings, warehouse, dialect, "test") as intake, OrderApi(settings) as api:
             outcome = Outcome(intake.counts)
             try:
-                outcome.fetched = fetch(settings, intake, tasks, Budget(), "Fetching", Silent())
+                outcome.fetched = api.fetch(intake, tasks, "Fetching", Silent())
             except PolytradesError as error:
                 outcome.error = error
         counts = intake.counts
