@@ -67,10 +67,11 @@ def test_a_fault_without_a_path_spares_health_and_stats(start: Callable[..., Run
 
 def test_a_page_selector_limits_a_fault_to_its_place_in_a_walk(start: Callable[..., Running]) -> None:
     statuses = {"first": 501, "middle": 502, "last": 503}
-    running = start(
-        "--fills", 35, *(p for place, code in statuses.items() for p in ("--fault", f"status:{code}%{place}"))
-    )
-    healthy = start("--fills", 35)
+    # Without an end of their own the two worlds would end when each is started, and a cursor of one mean nothing to the
+    # other.
+    world = ("--fills", 35, "--until", UNTIL)
+    running = start(*world, *(p for place, code in statuses.items() for p in ("--fault", f"status:{code}%{place}")))
+    healthy = start(*world)
 
     def walked(path: str, name: str, limit: int) -> list[int]:
         found, params = [], {"limit": limit}
