@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runner_tests.support import UNTIL
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
