@@ -80,7 +80,7 @@ select
     is_superseded,
     row_number() over (
         partition by wallet_address, tx_hash, order_hash
-        order by is_superseded, row_version desc
+        order by is_superseded asc, row_version desc
     ) as place_under_key
 from judged
 where not is_alone
