@@ -60,7 +60,7 @@ def _run_slices(
             phase = f"Slice {number} of {len(plan.slices)}, {window.begins:%Y-%m-%d} to {window.end:%Y-%m-%d}"
             with summary.phase("fetch"):
                 fetched = api.fetch(intake, tasks, phase, display)
-            check_answered(tasks, fetched)
+            check_answered(tasks, fetched, summary)
             together.add(fetched)
             display.note(f"{phase}: {fetched.received:,} records. {_time_left(began, number, len(plan.slices))}")
             is_last = number == len(plan.slices) or api.budget.is_spent

@@ -52,7 +52,7 @@ def sync(settings: Settings, warehouse: Warehouse, options: SyncOptions, display
                 with summary.phase("fetch"), OrderApi(settings, options.max_requests) as api:
                     fetched = api.fetch(intake, plan.tasks, "Fetching", display)
                 _tell_history(plan, fetched, summary)
-                check_answered(plan.tasks, fetched)
+                check_answered(plan.tasks, fetched, summary)
                 tell_fetched(plan.tasks, fetched, summary)
                 check_silence(settings, plan.tasks, fetched, summary)
                 enrich_landed(settings, warehouse, summary, display)
@@ -60,21 +60,20 @@ def sync(settings: Settings, warehouse: Warehouse, options: SyncOptions, display
     return summary
 
 
-def check_answered(tasks: Sequence[Task], fetched: Fetched) -> None:
-    """Ends a run in which nobody was answered.
+def check_answered(tasks: Sequence[Task], fetched: Fetched, summary: Summary) -> None:
+    """Notes the wallets that failed, and ends a run in which nobody was answered.
 
     Raises:
         UpstreamError: no wallet was answered, and nothing came.
     """
+    summary.wallets_failed |= fetched.failures
     if fetched.failures and len(fetched.failures) == len({task.wallet for task in tasks}) and not fetched.received:
         raise UpstreamError(next(iter(fetched.failures.values())))
 
 
 def tell_fetched(tasks: Sequence[Task], fetched: Fetched, summary: Summary) -> None:
     """Says in the summary what of a fetch is not as it should be."""
-    failures = fetched.failures
-    summary.wallets_failed |= failures
-    if failures:
+    if failures := fetched.failures:
         wallet, message = next(iter(failures.items()))
         summary.worsen(
             ExitCode.PARTLY_DONE,
