@@ -7,7 +7,7 @@
     {%- set decided = ref('int_trade_collisions') -%}
     {%- set collisions = ref('trade_collisions') -%}
     {%- if execute and is_production() and not flags.EMPTY and was_built_from_pending_batches()
-        and has_rows(decided) -%}
+        and run_query('select count(*) from ' ~ decided).columns[0].values()[0] > 0 -%}
         {%- set window = merge_window(batch_relations(), 'timestamp', 'settled') -%}
         delete from {{ collisions }} as settled
         where

@@ -32,6 +32,14 @@
     end
 {%- endmacro %}
 
+{# Which of the fills under one key: what tells them apart. `alias` is the relation with its columns, if they need one. #}
+{% macro collision_id(alias=none) -%}
+    {%- set prefix = alias ~ '.' if alias else '' -%}
+    {{ fingerprint([
+        prefix ~ 'token_id', prefix ~ 'side', prefix ~ 'shares_raw', prefix ~ 'usdc_raw', prefix ~ 'log_index'
+    ]) }}
+{%- endmacro %}
+
 {% macro missing_order_hash_policy() -%}
     {%- set policy = var('missing_order_hash') -%}
     {%- if policy not in ['distinct', 'collapse'] -%}

@@ -13,11 +13,6 @@
     {{ return(adapter.get_relation(target.database, production_schema(), mart)) }}
 {%- endmacro %}
 
-{# True if a relation holds anything. Asks for no column, so it costs nothing. #}
-{% macro has_rows(relation) -%}
-    {{ return(execute and run_query('select count(*) from ' ~ relation).columns[0].values()[0] > 0) }}
-{%- endmacro %}
-
 {# The columns of a contract as the production relation of `mart` has them; NULL for one that it lacks yet. What an adopted
    row does not say follows from what it does: its exact sizes, and that it came from the table before this one. #}
 {% macro stored_columns(mart, contract_of) -%}

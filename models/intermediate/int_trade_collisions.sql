@@ -29,7 +29,7 @@ select
     extra_fields,
     content_hash,
     completed_from,
-    {{ fingerprint(['token_id', 'side', 'shares_raw', 'usdc_raw', 'log_index']) }} as collision_id
+    {{ collision_id() }} as collision_id
 from {{ ref('int_trades_versions') }}
 where
     (place_under_key > 1 and not is_superseded)

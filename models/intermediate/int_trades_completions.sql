@@ -31,7 +31,7 @@ with lacking as (
 ),
 
 -- Not int_markets_latest: what is wrong with a market must not hold back the fills.
-landed_markets as (
+markets_seen as (
     select
         {{ market_columns | join(',\n        ') }}
     from {{ ref('stg_landing__markets') }}
@@ -48,7 +48,7 @@ landed_markets as (
 
 known_markets as (
     select *
-    from landed_markets
+    from markets_seen
     qualify {{ is_newest(['condition_id'], ['as_of', 'source', 'title']) }}
 ),
 

@@ -1,5 +1,12 @@
 {{ config(meta={'built_from_pending_batches': true}) }}
 
+{% set columns = [
+    'wallet_address', 'tx_hash', 'order_hash', 'key_quality', 'timestamp', 'side', 'token_id', 'price',
+    'shares_normalized', 'shares_raw', 'usdc_raw', 'taker', 'is_taker_leg', 'condition_id', 'token_label',
+    'market_slug', 'title', 'log_index', 'block_number', 'contract_address', 'source', 'upstream_version',
+    'extra_fields', 'content_hash', 'completed_from', 'is_in_collisions', 'is_key_in_trades', 'is_superseded'
+] %}
+
 with fills as (
     select * from {{ ref('int_trades_folded') }}
 ),
@@ -50,34 +57,7 @@ judged as (
 )
 
 select
-    wallet_address,
-    tx_hash,
-    order_hash,
-    key_quality,
-    timestamp,
-    side,
-    token_id,
-    price,
-    shares_normalized,
-    shares_raw,
-    usdc_raw,
-    taker,
-    is_taker_leg,
-    condition_id,
-    token_label,
-    market_slug,
-    title,
-    log_index,
-    block_number,
-    contract_address,
-    source,
-    upstream_version,
-    extra_fields,
-    content_hash,
-    completed_from,
-    is_in_collisions,
-    is_key_in_trades,
-    is_superseded,
+    {{ columns | join(',\n    ') }},
     row_number() over (
         partition by wallet_address, tx_hash, order_hash
         order by is_superseded asc, row_version desc
@@ -86,34 +66,7 @@ from judged
 where not is_alone
 union all
 select
-    wallet_address,
-    tx_hash,
-    order_hash,
-    key_quality,
-    timestamp,
-    side,
-    token_id,
-    price,
-    shares_normalized,
-    shares_raw,
-    usdc_raw,
-    taker,
-    is_taker_leg,
-    condition_id,
-    token_label,
-    market_slug,
-    title,
-    log_index,
-    block_number,
-    contract_address,
-    source,
-    upstream_version,
-    extra_fields,
-    content_hash,
-    completed_from,
-    is_in_collisions,
-    is_key_in_trades,
-    is_superseded,
+    {{ columns | join(',\n    ') }},
     1 as place_under_key
 from judged
 where is_alone

@@ -44,9 +44,7 @@ select
     versions.wallet_address,
     versions.tx_hash,
     versions.order_hash,
-    {{ fingerprint([
-        'versions.token_id', 'versions.side', 'versions.shares_raw', 'versions.usdc_raw', 'versions.log_index'
-    ]) }} as collision_id,
+    {{ collision_id('versions') }} as collision_id,
     versions.timestamp,
     versions.token_id,
     versions.side,
