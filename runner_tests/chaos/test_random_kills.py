@@ -2,8 +2,8 @@
 
 A chain is a world's nights in one home, each killed several times before it is let through, and compared with the
 same night of an undisturbed home. Half of the kills fall anywhere in a run, half between its first request and the
-start of dbt. One in five hits the runner alone, so that its dbt lives on. `make chaos` runs as many chains as its time
-allows.
+start of dbt. One in five hits the runner alone, and dbt dies with it where the system can see to that. `make chaos`
+runs as many chains as its time allows.
 """
 
 from __future__ import annotations

@@ -6,9 +6,12 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from runner_tests.support import BIN, Home, Running
 
@@ -58,8 +61,40 @@ def test_a_killed_sync_loses_nothing_and_doubles_nothing(
     assert home.query("select count(*) from main.trades") == [(len(expected),)]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent has died")
+@pytest.mark.duckdb_only("whose child dies is decided by the system")
+def test_dbt_dies_with_the_runner_that_started_it(home: Home, tmp_path: Path, start: Callable[..., Running]) -> None:
+    wallets = tmp_path / "wallets.csv"
+    home.uses(start("--wallets", 2, "--fills", 40, "--write-wallets", wallets))
+    process = begin(home, tmp_path / "said", is_building, "sync", "--wallets", wallets)
+    (dbt,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.kill()
+    process.wait()
+    while is_alive(dbt):
+        time.sleep(0.02)
+    assert home.query("select count(*) from state.merged_batches") == [(0,)], "it went on to its end"
+    assert home.polytrades("sync", "--json").json["pending_batches"] == 0
+
+
+def is_alive(pid: str) -> bool:
+    """Whether a process is there and does anything."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def kill(home: Home, stderr: Path, moment: Callable[[Home, Path], bool], *arguments: object) -> None:
     """Starts a command and kills it with all that it started, once the moment has come."""
+    process = begin(home, stderr, moment, *arguments)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def begin(
+    home: Home, stderr: Path, moment: Callable[[Home, Path], bool], *arguments: object
+) -> subprocess.Popen[bytes]:
+    """Starts a command and waits for the moment."""
     with stderr.open("w") as said:
         process = subprocess.Popen(
             [str(BIN / "polytrades"), *map(str, arguments)],
@@ -72,5 +107,4 @@ def kill(home: Home, stderr: Path, moment: Callable[[Home, Path], bool], *argume
         while process.poll() is None and not moment(home, stderr):
             time.sleep(0.02)
         assert process.poll() is None, f"it ended before the moment came: {stderr.read_text()}"
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    return process
