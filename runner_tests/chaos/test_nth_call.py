@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(7200)]
 KINDS = ("503", "429", "500", "drop_before", "drop_after", "backendError", "job_error", "quotaExceeded", "slow")
+OUTAGE = "outage"
+"""Of the runner's calls every one from the n-th on fails too, for longer than it is patient."""
 MARTS = ("trades", "trade_collisions", "traders")
 
 
@@ -58,7 +60,7 @@ def test_each_of_the_runners_calls_fails_once(proxy: Proxy, settings: Settings, 
     every, creating = requests_of_a_night(proxy, settings, tmp_path / "spool")
     cases = [
         (kind, n)
-        for kind in KINDS
+        for kind in (*KINDS, OUTAGE)
         for n in range(1, (creating if kind in ("backendError", "job_error", "slow") else every) + 1)
     ]
     done = counter.done()
@@ -68,9 +70,11 @@ def test_each_of_the_runners_calls_fails_once(proxy: Proxy, settings: Settings, 
         if case in done or box.is_over:
             continue
         night = Night(number)
-        fault = proxy.fault(kind, nth=n, seconds=0.5)
+        is_outage = kind == OUTAGE
+        fault = proxy.fault("503" if is_outage else kind, nth=n, times=None if is_outage else 1, seconds=0.5)
+        patience = settings.model_copy(update={"bigquery_patience_seconds": 2 if is_outage else 20})
         try:
-            night.run(settings, tmp_path / "spool", f"first-{number}")
+            night.run(patience, tmp_path / "spool", f"first-{number}")
         except PolytradesError as error:
             # What does not pass by itself ends the run with a sentence; anything else fails this test.
             said[type(error).__name__] = said.get(type(error).__name__, 0) + 1
@@ -82,7 +86,7 @@ def test_each_of_the_runners_calls_fails_once(proxy: Proxy, settings: Settings, 
         counter.passed(case)
     passed = counter.done()
     record("calls_to_bigquery", tally("calls_to_bigquery") | {"runner": {"passed": len(passed), "of": len(cases)}})
-    print(f"\n{len(passed)} of {len(cases)} cases: {every} requests x {len(KINDS)} kinds; ended early: {said}")
+    print(f"\n{len(passed)} of {len(cases)} cases: {every} requests x {len(KINDS) + 1} kinds; ended early: {said}")
 
 
 def records() -> list[dict[str, Any]]:
