@@ -19,7 +19,8 @@ from runner.warehouse.connect import connect
 def examine(settings: Settings) -> list[Check]:
     """All checks, in the order in which a run would meet the trouble."""
     checks: list[Callable[[Settings], list[Check]]] = [_python, _dbt, _profile, _folders, _warehouse, _orders, _gamma]
-    return [found for check in checks for found in check(settings)]
+    once = settings.model_copy(update={"request_attempts": 1})  # somebody is waiting to be told
+    return [found for check in checks for found in check(once)]
 
 
 def _python(_settings: Settings) -> list[Check]:
