@@ -23,7 +23,7 @@ with versions as (
         trim(
             concat(
                 {% for column in facts %}
-                case when {{ column }} is null and not is_superseded then '{{ column }} ' else '' end
+                case when {{ column }} is null and not (is_superseded or coalesce(is_removed, false)) then '{{ column }} ' else '' end
                 {{- ',' if not loop.last }}
                 {% endfor %}
             )

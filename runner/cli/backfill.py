@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from runner.cli.options import DryRun, Json, MaxRequests, Target
+from runner.cli.options import DryRun, Json, MaxRequests, Source, Target
 
 if TYPE_CHECKING:  # imported when the command runs
     from runner.cli.output import Output
@@ -44,6 +44,7 @@ def backfill(
     status: Annotated[
         bool, typer.Option("--status", help="Say how much of the window is covered; change nothing.")
     ] = False,
+    source: Source = None,
     max_requests: MaxRequests = None,
     dry_run: DryRun = False,
     target: Target = None,
@@ -65,7 +66,7 @@ def backfill(
 
     if not gaps and start is None and end is None:
         raise UsageError("Say which window: --from, --to or both; or --gaps for the holes in what has been fetched.")
-    settings = runner_settings.load(target=target)
+    settings = runner_settings.load(target=target, source=source)
     output = Output(json)
     options = BackfillOptions(
         start=parse_instant(start) if start else None,

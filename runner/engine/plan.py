@@ -9,9 +9,28 @@ from runner.engine import wallets
 from runner.engine.fetch import Task
 from runner.errors import UsageError
 from runner.settings import Settings
+from runner.sources import polygon
+from runner.sources.exchanges import known_exchanges
 from runner.sources.orders import API_SOURCES, dialect_of
 from runner.warehouse.protocol import Covered, Warehouse
 from runner.windows import EVER, Window, holes, slices, utc_now
+
+
+def source_of(settings: Settings) -> str:
+    """What the chosen source is called in landing, coverage and checkpoints."""
+    return polygon.SOURCE if settings.source == "polygon" else dialect_of(settings).source
+
+
+def covered_windows(settings: Settings, warehouse: Warehouse, with_skipped: bool = True) -> dict[str, list[Window]]:
+    """What counts as fetched for the chosen source: wallet → windows.
+
+    Order APIs count for one another. The chain counts as far as all known exchanges were read, and what an API has
+    given counts for it too: what that left out `polytrades reconcile` finds.
+    """
+    if settings.source != "polygon":
+        return warehouse.coverage(API_SOURCES, with_skipped)
+    contracts = {exchange.address: exchange.first_block for exchange in known_exchanges().values()}
+    return warehouse.coverage([*API_SOURCES, polygon.SOURCE], with_skipped, contracts)
 
 
 @dataclass(frozen=True)
@@ -53,13 +72,15 @@ def plan_sync(settings: Settings, warehouse: Warehouse, options: SyncOptions) ->
         raise UsageError(
             f"--since {options.since.isoformat()} is not before the end of the window, {until.isoformat()}."
         )
-    source = dialect_of(settings).source
+    source = source_of(settings)
     checkpoints = warehouse.checkpoints(source)
-    coverage = warehouse.coverage(API_SOURCES)
+    coverage = covered_windows(settings, warehouse)
     fetched = coverage
     if any(wallet in coverage and wallet not in checkpoints for wallet in chosen):
-        fetched = warehouse.coverage(API_SOURCES, with_skipped=False)
+        fetched = covered_windows(settings, warehouse, with_skipped=False)
     overlap = timedelta(hours=settings.overlap_hours)
+    if settings.source == "polygon":
+        overlap = timedelta(minutes=settings.polygon_overlap_minutes)
     recent: list[Task] = []
     history: list[Task] = []
     skipped: list[Covered] = []
@@ -163,7 +184,7 @@ def plan_backfill(settings: Settings, warehouse: Warehouse, options: BackfillOpt
             f"and both before now less settle_lag_minutes. There are no fills before {EVER:%Y-%m-%d}."
         )
     # What was left out with --since is fetched when somebody asks for it here, and is no gap.
-    coverage = warehouse.coverage(API_SOURCES, with_skipped=options.gaps)
+    coverage = covered_windows(settings, warehouse, with_skipped=options.gaps)
     wanted = covered = 0.0
     missing: list[Task] = []
     for wallet in chosen:

@@ -10,6 +10,7 @@ from runner import dbt, failpoints, project
 from runner.engine import wallets
 from runner.engine.adopt import adopt_existing
 from runner.engine.build import Display, build
+from runner.engine.chain import Chain
 from runner.engine.enrich import enrich
 from runner.engine.fetch import Fetched, Task
 from runner.engine.order_api import OrderApi
@@ -19,7 +20,7 @@ from runner.engine.writer import new_run_id, writing
 from runner.errors import ExitCode, UpstreamError, UsageError
 from runner.landing.intake import Intake
 from runner.settings import Settings
-from runner.sources import files, orders
+from runner.sources import files, orders, polygon
 from runner.warehouse.protocol import Warehouse
 
 
@@ -45,12 +46,15 @@ def sync(settings: Settings, warehouse: Warehouse, options: SyncOptions, display
                 "on from their checkpoints. `polytrades backfill --from` fetches an older window."
             )
         with Recorded("sync", warehouse, run_id, wallets=len({task.wallet for task in plan.tasks})) as summary:
-            with intake_for(settings, warehouse, orders.dialect_of(settings), run_id) as intake:
+            with upstream_intake(settings, warehouse, run_id) as intake:
                 summary.counts = intake.counts
                 for skipped in plan.skipped:
                     intake.covered(skipped)
-                with summary.phase("fetch"), OrderApi(settings, options.max_requests) as api:
-                    fetched = api.fetch(intake, plan.tasks, "Fetching", display)
+                with (
+                    summary.phase("fetch"),
+                    upstream_of(settings, warehouse, run_id, options.max_requests, heals=True) as upstream,
+                ):
+                    fetched = upstream.fetch(intake, plan.tasks, "Fetching", display)
                 _tell_history(plan, fetched, summary)
                 check_answered(plan.tasks, fetched, summary)
                 tell_fetched(plan.tasks, fetched, summary)
@@ -165,6 +169,22 @@ def read_files(intake: Intake, paths: Sequence[Path], display: Display) -> list[
     if problems and not intake.counts.received:
         raise problems[0]
     return [str(problem) for problem in problems]
+
+
+def upstream_of(
+    settings: Settings, warehouse: Warehouse, run_id: str, max_requests: int | None, heals: bool = False
+) -> OrderApi | Chain:
+    """The chosen source, as a context manager. `heals`: what the chain has changed since the last run is made good."""
+    if settings.source == "polygon":
+        return Chain(settings, warehouse, run_id, max_requests, heals)
+    return OrderApi(settings, max_requests)
+
+
+def upstream_intake(settings: Settings, warehouse: Warehouse, run_id: str) -> Intake:
+    """The door for the chosen source's records."""
+    if settings.source == "polygon":
+        return Intake(warehouse, polygon.SOURCE, spool_dir(settings), run_id, settings.batch_rows)
+    return intake_for(settings, warehouse, orders.dialect_of(settings), run_id)
 
 
 def intake_for(settings: Settings, warehouse: Warehouse, dialect: orders.Dialect | None, run_id: str) -> Intake:

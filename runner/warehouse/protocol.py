@@ -1,6 +1,6 @@
 """What the runner needs of a warehouse, and the values that pass between them. All instants are UTC."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -29,7 +29,8 @@ class Covered:
 
     `status`: `complete` (answered to its end), `failed` (not), or `skipped` (nobody wants it). `window_start` None:
     since ever. `declared`: records that the upstream said there are, if it did; `received` came. With
-    `moves_checkpoint` the wallet's checkpoint becomes `window_end`.
+    `moves_checkpoint` the wallet's checkpoint becomes `window_end`. Of the chain also: which blocks were read, and of
+    which contracts (addresses, sorted, with commas).
     """
 
     source: str
@@ -40,6 +41,9 @@ class Covered:
     received: int
     declared: int | None = None
     moves_checkpoint: bool = False
+    contracts: str | None = None
+    first_block: int | None = None
+    last_block: int | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,54 @@ class CheckpointMove:
     fetched_until: datetime
     run_id: str
     recorded_at: datetime
+
+
+Variant = tuple[str, str, str, str, str, int, int, int]
+"""What tells a fill of the chain from every other one: key, token, side, shares_raw, usdc_raw, log_index."""
+
+
+@dataclass(frozen=True)
+class KnownBlock:
+    """A block as it was when the logs up to it were read."""
+
+    block_number: int
+    block_hash: str
+    block_time: datetime
+
+
+@dataclass(frozen=True)
+class ChainFill:
+    """A fill as its log told it. The fields are those of landing.trades."""
+
+    wallet_address: str
+    tx_hash: str
+    order_hash: str
+    traded_at: datetime
+    side: str
+    token_id: str
+    price: float
+    shares_normalized: float
+    shares_raw: int
+    usdc_raw: int
+    taker: str | None
+    log_index: int
+    block_number: int
+    contract_address: str | None
+    upstream_version: int
+
+    @property
+    def variant(self) -> Variant:
+        """What tells it from every other fill."""
+        return (
+            self.wallet_address,
+            self.tx_hash,
+            self.order_hash,
+            self.token_id,
+            self.side,
+            self.shares_raw,
+            self.usdc_raw,
+            self.log_index,
+        )
 
 
 @dataclass(frozen=True)
@@ -203,10 +255,31 @@ class Warehouse(Protocol):
     ) -> bool:
         """Rows, manifest, rejections, coverage, checkpoints, all or nothing. False if the batch had landed before."""
 
-    def coverage(self, sources: Sequence[str], with_skipped: bool = True) -> dict[str, list[Window]]:
+    def coverage(
+        self, sources: Sequence[str], with_skipped: bool = True, contracts: Mapping[str, int] | None = None
+    ) -> dict[str, list[Window]]:
         """Wallet address → what is covered by any of the sources: windows that do not touch, oldest first.
 
-        Windows before a `--since` count as covered with `with_skipped`; failed attempts never do.
+        Windows before a `--since` count as covered with `with_skipped`; failed attempts never do. With `contracts`
+        (address → its first block) only what was read of all of them; an API's windows are, on its word.
+        """
+
+    def rpc_limits(self) -> dict[tuple[str, str], int]:
+        """What runs have learned of nodes: (host, kind of filter) → blocks that it gives logs of at a time."""
+
+    def note_rpc_limits(self, limits: Mapping[tuple[str, str], int], run_id: str, at: datetime) -> None:
+        """Remembers it."""
+
+    def chain_blocks(self) -> list[KnownBlock]:
+        """Blocks as the last run that read up to them saw them, the lowest first."""
+
+    def note_chain_blocks(self, blocks: Sequence[KnownBlock], run_id: str, at: datetime) -> None:
+        """Remembers them in place of those before."""
+
+    def chain_fills(self, first_block: int, last_block: int, since: datetime, until: datetime) -> list[ChainFill]:
+        """Fills that the chain itself has told of, of these blocks and not removed since, landed or merged.
+
+        `since` and `until` bound the times of the blocks.
         """
 
     def differences(self, sources: Sequence[str]) -> list[Difference]:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from simulator.malformed import KINDS
 from simulator.orders import Feed, Scope
-from simulator.world import EXCHANGES, Settings, World, block_of
+from simulator.blocks import block_of
+from simulator.world import EXCHANGES, Settings, World
 
 DAY = 86_400
 
