@@ -139,7 +139,7 @@ class RejectedRecord(Rejection):
 
 @dataclass(frozen=True)
 class Wanted:
-    """A market (by condition id) or an event (by slug) to ask for. `asked_at` None: never yet."""
+    """A market (by condition id, or by a token of it) or an event (by slug) to ask for. `asked_at` None: never yet."""
 
     name: str
     is_new: bool
@@ -303,11 +303,14 @@ class Warehouse(Protocol):
     def conditions_to_fetch(self, closed_since: datetime) -> list[Wanted]:
         """Markets to ask for: of landed fills and not in `markets`; open there; closed since then, without a winner."""
 
+    def tokens_to_fetch(self) -> list[Wanted]:
+        """Tokens of fills whose market nobody has named, and that are of no market in `markets`."""
+
     def events_to_fetch(self, slugs: Iterable[str]) -> list[Wanted]:
         """Events to ask for: among `slugs` or of a market and not in `events`, or open there."""
 
     def note_asked(self, kind: str, names: Sequence[str], at: datetime) -> None:
-        """Remembers that names of a kind (`markets`, `events`) were asked for; forgets what is too old to matter."""
+        """Remembers that names of a kind (`markets`, `tokens`, `events`) were asked for; forgets what is too old to matter."""
 
     def record_run(self, run: Run, at: datetime) -> None:
         """Appends a row to the run history."""
