@@ -70,8 +70,8 @@ class Settings(BaseSettings):
     dome_auth_scheme: str = Field("Bearer", description="What stands before the key in that header; may be empty.")
     polygon_rpc_urls: SecretStr | None = Field(
         None,
-        description="JSON-RPC endpoints of Polygon, the preferred one first, with spaces between them; an address often "
-        "holds a key. Environment only.",
+        description="JSON-RPC endpoints of Polygon, the preferred one first, with spaces between them; an address "
+        "often holds a key. Environment only.",
         examples=["https://…"],
     )
     polygon_finality: Literal["auto", "finalized", "latest"] = Field(
@@ -98,8 +98,8 @@ class Settings(BaseSettings):
     polygon_logs_per_block: int = Field(
         150,
         ge=1,
-        description="Fills of everybody in a block, an estimate: decides whether whole ranges are cheaper than asking by "
-        "wallet.",
+        description="Fills of everybody in a block, an estimate: decides whether whole ranges are cheaper than asking "
+        "by wallet.",
     )
     gamma_base_url: str = Field("https://gamma-api.polymarket.com", description="Where Gamma answers /markets.")
     gamma_lists: Literal["auto", "keyset", "legacy"] = Field(

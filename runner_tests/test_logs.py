@@ -39,8 +39,8 @@ def receipt(file: Path, tx_hash: str) -> list[dict[str, Any]]:
 
 
 def test_a_real_purchase_on_the_first_exchange(data: Path) -> None:
-    """By hand: makerAssetId is 0, so it is a BUY; 0x716f10 = 7,434,000 given, 0x10e14a0 = 17,700,000 received; the fee
-    0x1b0210 = 1,770,000 is in what the maker receives, which is shares."""
+    # By hand: makerAssetId is 0, so it is a BUY; 0x716f10 = 7,434,000 given, 0x10e14a0 = 17,700,000 received; the fee
+    # 0x1b0210 = 1,770,000 is in what the maker receives, which is shares.
     log = json.loads((data / "onchain" / "v1_log_order_filled_0x31d5dc.json").read_bytes())
     assert rows(read([log])) == [
         {
@@ -67,8 +67,8 @@ def test_a_real_purchase_on_the_first_exchange(data: Path) -> None:
 
 
 def test_a_real_mint_of_two_buyers_and_the_takers_own_leg(data: Path) -> None:
-    """By hand: both makers buy one token at 0.33, the taker buys the other one at 0.67; shares are the same on both
-    sides and together cost a dollar each; only the taker pays, 0x5a32 = 23,090, in collateral."""
+    # By hand: both makers buy one token at 0.33, the taker buys the other one at 0.67; shares are the same on both
+    # sides and together cost a dollar each; only the taker pays, 0x5a32 = 23,090, in collateral.
     logs = json.loads((data / "onchain" / "v2_logs_one_tx_mint_0xc88f7c.json").read_bytes())
     maker, other, taker = rows(read(logs))
     assert [(row["side"], row["shares_raw"], row["usdc_raw"]) for row in (maker, other, taker)] == [
@@ -96,9 +96,7 @@ def test_a_real_mint_of_two_buyers_and_the_takers_own_leg(data: Path) -> None:
         ("v2_receipt_logs_sweep_0xfa65d9.json", 51, 645_000_000, 644_355_000, "SELL", 19_330),
     ],
 )
-def test_real_receipts_balance(  # noqa: PLR0913
-    data: Path, file: str, fills: int, shares: int, usdc: int, side: str, fee: int
-) -> None:
+def test_real_receipts_balance(data: Path, file: str, fills: int, shares: int, usdc: int, side: str, fee: int) -> None:
     """Among events of other kinds: all makers together gave what the taker took, and the taker alone pays the fee."""
     found = rows(read(receipt(data / "onchain" / file, "0x" + "1" * 64)))
     taker = [row for row in found if row["taker"] == LATER_NEG_RISK]
@@ -129,7 +127,7 @@ amounts = st.one_of(st.integers(1, 10**9), st.integers(1, 2**63 - 1))
     version=st.sampled_from([FIRST, LATER]), is_sell=st.booleans(), token=st.integers(1, 2**256 - 1), shares=amounts,
     data=st.data(), fee=st.integers(0, 2**63 - 1), builder=st.sampled_from([0, 17]),
 )  # fmt: skip
-def test_any_log_is_read_to_the_last_digit(  # noqa: PLR0913
+def test_any_log_is_read_to_the_last_digit(
     version: str, is_sell: bool, token: int, shares: int, data: st.DataObject, fee: int, builder: int
 ) -> None:
     usdc = data.draw(st.integers(0, shares))

@@ -13,7 +13,7 @@ Source = Annotated[
     typer.Option(
         "--source",
         metavar="NAME",
-        help="Where fills are fetched from: `api` (the order API) or `polygon` (the chain). Default: the setting source.",
+        help="Where fills are fetched from: `api` (the order API) or `polygon` (the chain); default: the setting.",
     ),
 ]
 MaxRequests = Annotated[

@@ -85,9 +85,7 @@ async def enrich(settings: Settings, warehouse: Warehouse, spool: Path, run_id: 
             warehouse.tokens_to_fetch(),
             [
                 Upstream(gamma.SOURCE, from_gamma.markets_of_tokens, _MARKETS_PER_REQUEST, _GAMMA_REQUESTS),
-                Upstream(
-                    dome.SOURCE, lambda names: dome.markets_of_tokens(dome_http, names), _MARKETS_PER_REQUEST, 1
-                ),
+                Upstream(dome.SOURCE, lambda names: dome.markets_of_tokens(dome_http, names), _MARKETS_PER_REQUEST, 1),
             ],
             markets,
             settings.metadata_requests // 4,

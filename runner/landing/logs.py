@@ -1,4 +1,4 @@
-"""OrderFilled logs of the exchange contracts, read in columns: from the JSON of `eth_getLogs` to rows of landing.trades.
+"""OrderFilled logs of the exchange contracts, in columns: from the JSON of `eth_getLogs` to rows of landing.trades.
 
 Facts. Indexed are order hash, maker and taker; the wallet whose fill it is is the maker, who owns the order. All words
 are 32 bytes, all amounts units of 1e-6. Version 1 has the two assets (0 is collateral, else the position token) and

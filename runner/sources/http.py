@@ -15,7 +15,7 @@ import msgspec
 import tenacity
 
 from runner import log
-from runner.errors import BudgetSpent, KeyRefused, Throttled, Unavailable, UpstreamError, UsageError
+from runner.errors import BudgetSpent, KeyRefused, Throttled, TooLong, Unavailable, UpstreamError, UsageError
 from runner.sources.pace import Pace, full_jitter
 
 Shape = TypeVar("Shape")
@@ -229,7 +229,7 @@ class Http:
         async for chunk in response.content.iter_chunked(256 * 1024):
             size += len(chunk)
             if size > _MAX_BODY:
-                raise UpstreamError(f"{self.name} answered {path} with more than {_MAX_BODY >> 20} MB.")
+                raise TooLong(f"{self.name} answered {path} with more than {_MAX_BODY >> 20} MB.")
             chunks.append(chunk)
         return b"".join(chunks)
 

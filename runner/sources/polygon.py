@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from runner import log
-from runner.errors import KeyRefused, PolytradesError, Unavailable, UpstreamError, UsageError
+from runner.errors import KeyRefused, PolytradesError, TooLong, Unavailable, UpstreamError, UsageError
 from runner.settings import Settings
 from runner.sources.exchanges import Exchange
 from runner.sources.http import Budget, Http
@@ -274,7 +274,19 @@ class Nodes:
                 if last < node.has_from:
                     return Refused(Refusal.NO_ARCHIVE, f"nothing before block {node.has_from:,}")
                 begin = node.has_from
-            found, known = await node.rpc.call(("eth_getLogs", [wanted.params(begin, last)]), ("eth_blockNumber", []))
+            try:
+                found, known = await node.rpc.call(
+                    ("eth_getLogs", [wanted.params(begin, last)]), ("eth_blockNumber", [])
+                )
+            except TooLong:
+                node.spans.refused(wanted.kind, last - begin + 1)
+                if last == begin:
+                    raise
+                continue
+            except Unavailable:
+                # It may have taken too long: whoever asks next asks for less.
+                node.spans.refused(wanted.kind, last - begin + 1)
+                raise
             if isinstance(known, Refused):
                 return known
             head = int(msgspec.json.decode(known, type=str), 16)

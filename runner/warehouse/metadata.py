@@ -56,7 +56,9 @@ class Metadata(Statements):
             "where landed_on >= @since and condition_id is null and token_id is not null"
         )
         if self._has_mart("awaiting_metadata"):
-            wanted += f" union distinct select token_id from {self._mart('awaiting_metadata')} where condition_id is null"
+            wanted += (
+                f" union distinct select token_id from {self._mart('awaiting_metadata')} where condition_id is null"
+            )
         if self._has_mart("markets"):
             mart = self._mart("markets")
             known = (

@@ -310,7 +310,7 @@ class Warehouse(Protocol):
         """Events to ask for: among `slugs` or of a market and not in `events`, or open there."""
 
     def note_asked(self, kind: str, names: Sequence[str], at: datetime) -> None:
-        """Remembers that names of a kind (`markets`, `tokens`, `events`) were asked for; forgets what is too old to matter."""
+        """Remembers that names of a kind (`markets`, `tokens`, `events`) were asked for; forgets what is too old."""
 
     def record_run(self, run: Run, at: datetime) -> None:
         """Appends a row to the run history."""

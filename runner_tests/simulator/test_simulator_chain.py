@@ -2,70 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
-from http.client import HTTPConnection
-from typing import Any
 
 import pytest
 
+from runner_tests.chain import ORDER_FILLED, call, fill_of, logs, padded, post
 from runner_tests.support import UNTIL, Running
 from simulator.blocks import block_of, time_of
-
-ORDER_FILLED = [
-    "0xd0a08e8c493f9c94f29311604c9de1b4e8c8d4c06bd0c789af57f2d65bfec0f6",
-    "0xd543adfd945773f1a62f74f0ee55a5e3b9b1a28262980ba90b1a89f2ea84d8ee",
-]
-
-
-def post(node: Running, body: Any, path: str = "/rpc") -> tuple[int, Any]:
-    connection = HTTPConnection("127.0.0.1", node.ready["port"], timeout=30)
-    try:
-        connection.request("POST", path, json.dumps(body))
-        response = connection.getresponse()
-        return response.status, json.loads(response.read())
-    finally:
-        connection.close()
-
-
-def call(node: Running, method: str, *params: Any) -> Any:
-    """The result, or the error."""
-    answer = post(node, {"jsonrpc": "2.0", "id": 7, "method": method, "params": params})[1]
-    assert answer["id"] == 7
-    return answer.get("result", answer.get("error"))
-
-
-def logs(node: Running, **wanted: Any) -> Any:
-    return call(node, "eth_getLogs", {"fromBlock": "0x0", "toBlock": "latest", **wanted})
-
-
-def padded(wallet: str) -> str:
-    return "0x" + "0" * 24 + wallet[2:]
-
-
-def fill_of(log: dict[str, Any]) -> dict[str, Any]:
-    """A log in the words of the order API, read here anew."""
-    words = [int(log["data"][start : start + 64], 16) for start in range(2, len(log["data"]), 64)]
-    if log["topics"][0] == ORDER_FILLED[0]:
-        is_sell, token = words[0] != 0, words[0] or words[1]
-        given, received = words[2:4]
-    else:
-        is_sell, token, given, received = words[0] == 1, *words[1:4]
-    shares, usdc = (given, received) if is_sell else (received, given)
-    return {
-        "user": "0x" + log["topics"][2][26:],
-        "taker": "0x" + log["topics"][3][26:],
-        "order_hash": log["topics"][1],
-        "tx_hash": log["transactionHash"],
-        "side": "SELL" if is_sell else "BUY",
-        "token_id": str(token),
-        "shares": shares,
-        "price": usdc / shares,
-        "timestamp": int(log["blockTimestamp"], 16),
-        "block_number": int(log["blockNumber"], 16),
-        "log_index": int(log["logIndex"], 16),
-    }
 
 
 @pytest.mark.parametrize("until", [UNTIL, "2026-08-31T00:00:00Z"], ids=["first exchanges", "later exchanges"])
@@ -79,6 +23,7 @@ def test_each_fill_of_the_order_api_is_a_log_and_the_other_way_round(start: Call
     whole = [order for order in orders if "log_index" in order]
     assert len(found) == len(orders) == 300 > len(whole) > 200
     by_place = dict(zip(keys, found, strict=True))
+    assert all(int(log["blockTimestamp"], 16) == time_of(int(log["blockNumber"], 16)) for log in logs(node))
     for order in whole:
         fill = by_place[order["block_number"], order["log_index"]]
         assert fill == {name: order[name] for name in fill}
@@ -131,7 +76,9 @@ def test_a_node_refuses_in_the_words_of_its_provider(
     assert re.search(words, answer["error"]["message"])
 
 
-def test_a_reorganisation_moves_and_drops_what_was_in_its_blocks_and_nothing_else(start: Callable[..., Running]) -> None:
+def test_a_reorganisation_moves_and_drops_what_was_in_its_blocks_and_nothing_else(
+    start: Callable[..., Running],
+) -> None:
     node = start("--wallets", 3, "--fills", 2000, "--days", 1, "--until", UNTIL, "--head", 100)
     before = [fill_of(log) for log in logs(node)]
     head = int(call(node, "eth_blockNumber"), 16)
