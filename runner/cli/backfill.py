@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # imported when the command runs
     from runner.cli.output import Output
     from runner.engine.plan import BackfillPlan
     from runner.settings import Settings
+    from runner.warehouse.protocol import Warehouse
 
 
 def register(app: typer.Typer) -> None:
@@ -79,14 +80,16 @@ def backfill(
     )
     warehouse = connect(settings)
     if dry_run or status:
-        _show(settings, plan_backfill(settings, warehouse, options), output)
+        _show(settings, warehouse, plan_backfill(settings, warehouse, options), output)
         return
     finish(settings, warehouse, run_backfill(settings, warehouse, options, output), output)
 
 
-def _show(settings: "Settings", plan: "BackfillPlan", output: "Output") -> None:
+def _show(settings: "Settings", warehouse: "Warehouse", plan: "BackfillPlan", output: "Output") -> None:
     """How much is covered, slice by slice, and what fetching the rest takes at least."""
     from runner.cli.output import shortened
+    from runner.cli.summary import shown_estimates
+    from runner.engine.estimate import estimates
     from runner.units import duration
 
     share = plan.covered / plan.wanted if plan.wanted else 1.0
@@ -110,12 +113,16 @@ def _show(settings: "Settings", plan: "BackfillPlan", output: "Output") -> None:
     }
     window = f"{plan.window.begins:%Y-%m-%d %H:%M} to {plan.window.end:%Y-%m-%d %H:%M} UTC"
     lines = [f"{share:.1%} of {window} is covered for {len(plan.wallets):,} wallets."]
-    if plan.slices:
+    if plan.slices and settings.source == "polygon":
+        lines.append(f"Left: {requests:,} windows in {len(plan.slices):,} slices.")
+        lines += shown_estimates(settings, plan.tasks, estimates(settings, plan.tasks, warehouse.rpc_limits()))
+    elif plan.slices:
         lines.append(
             f"Left: {requests:,} windows in {len(plan.slices):,} slices, so at least {requests:,} requests "
             f"({duration(seconds)} at {settings.requests_per_second:g} a second) and one more for each further "
             f"{settings.page_size:,} fills of a window."
         )
+    if plan.slices:
         lines.append(
             f"Loads: one for each {settings.batch_rows:,} fills, at least {len(plan.slices):,} (BigQuery takes "
             f"1,500 a day for a table). A slice touches at most {days:,} days (BigQuery allows a merge 4,000)."

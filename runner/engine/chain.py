@@ -165,6 +165,8 @@ class ChainFetch:
         for (begins, end, _, _), alike in sorted(together.items(), key=lambda item: item[0][2]):
             # What is behind the head is not there yet; the head's own second may get another block.
             reached = min(end, datetime.fromtimestamp(head.time, UTC))
+            if reached < end:
+                self.result.reached = reached
             if reached <= begins:
                 continue
             first = await self._nodes.block_at(begins.timestamp(), self.first_block, head)

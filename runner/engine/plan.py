@@ -8,29 +8,10 @@ from pathlib import Path
 from runner.engine import wallets
 from runner.engine.fetch import Task
 from runner.errors import UsageError
+from runner.landing.covered import covered_windows, source_of
 from runner.settings import Settings
-from runner.sources import polygon
-from runner.sources.exchanges import known_exchanges
-from runner.sources.orders import API_SOURCES, dialect_of
 from runner.warehouse.protocol import Covered, Warehouse
 from runner.windows import EVER, Window, holes, slices, utc_now
-
-
-def source_of(settings: Settings) -> str:
-    """What the chosen source is called in landing, coverage and checkpoints."""
-    return polygon.SOURCE if settings.source == "polygon" else dialect_of(settings).source
-
-
-def covered_windows(settings: Settings, warehouse: Warehouse, with_skipped: bool = True) -> dict[str, list[Window]]:
-    """What counts as fetched for the chosen source: wallet → windows.
-
-    Order APIs count for one another. The chain counts as far as all known exchanges were read, and what an API has
-    given counts for it too: what that left out `polytrades reconcile` finds.
-    """
-    if settings.source != "polygon":
-        return warehouse.coverage(API_SOURCES, with_skipped)
-    contracts = {exchange.address: exchange.first_block for exchange in known_exchanges().values()}
-    return warehouse.coverage([*API_SOURCES, polygon.SOURCE], with_skipped, contracts)
 
 
 @dataclass(frozen=True)
@@ -114,6 +95,16 @@ def _chosen_wallets(warehouse: Warehouse, options: SyncOptions) -> tuple[wallets
     return change, _filtered(followed, only)
 
 
+def chosen_followed(warehouse: Warehouse, only: Sequence[str]) -> list[str]:
+    """The followed wallets, or those of `only`.
+
+    Raises:
+        UsageError: nobody is followed, or one of `only` is no address or not followed.
+    """
+    named = [wallets.check_wallet(text, "--wallet") for text in only]
+    return _filtered(sorted(wallet.wallet_address for wallet in warehouse.followed_wallets()), named)
+
+
 def _filtered(followed: list[str], only: list[str]) -> list[str]:
     for wallet in only:
         if wallet not in followed:
@@ -174,8 +165,7 @@ def plan_backfill(settings: Settings, warehouse: Warehouse, options: BackfillOpt
     Raises:
         UsageError: the window is empty or in the future, no wallet is followed, or a filter names one that is not.
     """
-    only = [wallets.check_wallet(text, "--wallet") for text in options.only]
-    chosen = _filtered(sorted(wallet.wallet_address for wallet in warehouse.followed_wallets()), only)
+    chosen = chosen_followed(warehouse, options.only)
     end = _end(settings, options.end)
     target = Window(options.start, end)
     if target.begins >= end:

@@ -105,12 +105,15 @@ def tell_fetched(tasks: Sequence[Task], fetched: Fetched, summary: Summary) -> N
 def check_silence(settings: Settings, tasks: Sequence[Task], fetched: Fetched, summary: Summary) -> None:
     """Says in the summary that not one fill came, where some should have. Only new windows tell that."""
     recent = [task for task in tasks if not task.is_history]
+    where = "the order API still has new fills"
+    if settings.source == "polygon":
+        where = "seeds/exchange_contracts.csv has the exchanges of today"
     days = sum(task.window.length.total_seconds() for task in recent) / 86_400
     if not fetched.received and not fetched.failures and days >= settings.silent_wallet_days > 0:
         summary.worsen(
             ExitCode.CHECK_FAILED,
             f"Not one fill came for {len(recent):,} wallets over {days:,.0f} wallet-days. That is suspicious: check "
-            "that the order API still has new fills. If the wallets are quiet, raise silent_wallet_days.",
+            f"that {where}. If the wallets are quiet, raise silent_wallet_days.",
         )
 
 

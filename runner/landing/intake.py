@@ -61,7 +61,8 @@ class Intake:
     """Collects records into batches of about `batch_rows` and lands them, each while the next one is collected.
 
     What has been covered is handed in when its last record has been, and is landed with the batch that holds that
-    record or after it: never before. Not for two threads at a time.
+    record or after it: never before. Not for two threads at a time. Another `landing_table` than trades is of the same
+    columns and is not merged: what lands there is compared.
     """
 
     def __init__(
@@ -73,9 +74,11 @@ class Intake:
         batch_rows: int,
         extra_fields: tuple[str, ...] = (),
         optional_fields: tuple[str, ...] = (),
+        landing_table: str = "trades",
     ) -> None:
         self.counts = Counts()
-        columns = project.source_table("landing", "trades").columns
+        self._landing_table = landing_table
+        columns = project.source_table("landing", landing_table).columns
         own = {name: kind for name, kind in columns.items() if name not in FROM_BATCH}
         self._schema = pa.schema([(name, TYPES[kind]) for name, kind in own.items()])
         self._reader = PageReader(own, extra_fields)
@@ -93,7 +96,7 @@ class Intake:
         self._start_batch()
 
     def _start_batch(self) -> None:
-        self._builder = BatchBuilder("trades", self._source, self._spool)
+        self._builder = BatchBuilder(self._landing_table, self._source, self._spool)
         self._rejections: list[Rejection] = []
         self._covered: list[Covered] = []
 
@@ -200,8 +203,9 @@ class Intake:
         )
 
     def covered(self, window: Covered) -> None:
-        """A window has been handed in, as far as it says."""
-        self._covered.append(window)
+        """A window has been handed in, as far as it says. What is only compared covers nothing."""
+        if self._landing_table == "trades":
+            self._covered.append(window)
 
     def hand_over(self) -> Future[None]:
         """Lands what has been collected, in a thread of its own, and starts a new batch; waits for the one before.

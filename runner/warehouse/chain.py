@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from runner import project
-from runner.warehouse.protocol import ChainFill, KnownBlock
+from runner.warehouse.protocol import ChainDifference, ChainFill, KnownBlock, Reconciliation
 from runner.warehouse.statements import Statements
 from runner.windows import utc_now
 
@@ -90,3 +90,32 @@ class ChainState(Statements):
             landed_since=(utc_now() - days).date(),
         )
         return [ChainFill(*row[:-1]) for row in rows if not row[-1]]
+
+    def note_reconciliation(self, reconciliation: Reconciliation, at: datetime) -> None:
+        """See Warehouse."""
+        self._insert(
+            "note_reconciliation",
+            project.source_table("state", "reconciliations"),
+            [
+                {
+                    "run_id": reconciliation.run_id,
+                    "compared": reconciliation.compared,
+                    "wallet_address": wallet,
+                    "window_start": reconciliation.window_start,
+                    "window_end": reconciliation.window_end,
+                    "recorded_at": at,
+                }
+                for wallet in reconciliation.wallets
+            ],
+        )
+
+    def chain_differences(self) -> list[ChainDifference]:
+        """See Warehouse."""
+        rows = self._query(
+            "chain_differences",
+            "select wallet_address, filled_on, difference, count(*) as keys, "
+            "min(concat(tx_hash, ' ', order_hash)) as example "
+            f"from {self._quoted(self._schemas.monitoring, 'mon_chain_differences')} "
+            "group by wallet_address, filled_on, difference order by wallet_address, filled_on, difference",
+        )
+        return [ChainDifference(*row) for row in rows]

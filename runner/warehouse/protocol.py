@@ -106,6 +106,28 @@ class ChainFill:
 
 
 @dataclass(frozen=True)
+class Reconciliation:
+    """What was compared with the chain: `trades` or an order API's source, of whom, and when."""
+
+    run_id: str
+    compared: str
+    wallets: list[str]
+    window_start: datetime
+    window_end: datetime
+
+
+@dataclass(frozen=True)
+class ChainDifference:
+    """Keys of a wallet's day that differ from the chain: `missing`, `extra` or `different`. `example`: one of them."""
+
+    wallet_address: str
+    filled_on: date
+    difference: str
+    keys: int
+    example: str
+
+
+@dataclass(frozen=True)
 class Difference:
     """A window whose newest complete answer held another number of records than the upstream said."""
 
@@ -281,6 +303,12 @@ class Warehouse(Protocol):
 
         `since` and `until` bound the times of the blocks.
         """
+
+    def note_reconciliation(self, reconciliation: Reconciliation, at: datetime) -> None:
+        """Records what was compared with the chain; the newest is what `mon_chain_differences` shows."""
+
+    def chain_differences(self) -> list[ChainDifference]:
+        """What `mon_chain_differences` shows, by wallet, day and kind of difference."""
 
     def differences(self, sources: Sequence[str]) -> list[Difference]:
         """Windows in which another number of records came than was declared, the newest first, at most 1,000."""

@@ -61,7 +61,7 @@ def test_a_night_from_the_chain_and_one_after_a_reorganisation(
     )
     assert blocks == 3
     assert read_from < stored[0][-1] < read_to
-    assert home.query("select blocks from state.rpc_limits") == [(9000,)]
+    assert 2_000 < home.query("select blocks from state.rpc_limits")[0][0] <= 9_000
 
     post(node, None, "/chain/reorganise?depth=1800&salt=11")
     post(node, None, "/chain/grow?blocks=40")
