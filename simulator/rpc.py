@@ -140,9 +140,10 @@ class Rpc:
         found = self.chain.logs(first, min(last, head), addresses, lambda log: _matches(log, topics), makers)
         if self._node.max_results and len(found) > self._node.max_results:
             self._refuse_results(first, last, found)
-        return self._rendered(found)
+        return self.rendered(found)
 
-    def _rendered(self, found: list[Log]) -> bytes:
+    def rendered(self, found: list[Log]) -> bytes:
+        """Return logs as the JSON list of an answer."""
         logs = list(found)
         if logs:
             self._gave += 1
