@@ -6,8 +6,12 @@ charges the fee in the asset that the maker receives; versions 2 and 3 have the 
 collateral. Amounts are gross; a refund of the fee is another event.
 """
 
-from collections.abc import Collection, Mapping
+import binascii
+import operator
+import struct
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -19,9 +23,12 @@ from runner.sources.exchanges import Exchange
 from runner.warehouse.arrow import TYPES
 from runner.warehouse.protocol import Variant
 
-_ZERO = "0" * 64
-_SMALL = "0" * 48
-"""The upper digits of a word that fits into 64 bits."""
+_ZERO = bytes(32)
+_ONE = bytes(31) + b"\1"
+_AMOUNTS = 3
+"""Given, received and fee stand together in each version."""
+_PADDING = "0x" + "0" * 24
+"""What stands before an address in a topic."""
 
 
 class _Log(msgspec.Struct, rename="camel", gc=False):
@@ -107,7 +114,7 @@ class LogReader:
         self._exchanges = exchanges
         self._many = msgspec.json.Decoder(list[_Log])
         self._each = msgspec.json.Decoder(list[msgspec.Raw])
-        self._tokens: dict[str, str] = {}
+        self._tokens: dict[bytes, str] = {}
 
     def read(self, logs: bytes, wallets: Collection[str], first_block: int, last_block: int) -> Logs:
         """The fills of `wallets` among the logs, a JSON list.
@@ -141,35 +148,31 @@ class LogReader:
 
     def _columns(self, logs: list[_Log], wallets: Collection[str], first_block: int, last_block: int) -> Logs:
         if wallets:
-            topics = {"0x" + _ZERO[:24] + wallet[2:] for wallet in wallets}
+            topics = {_PADDING + wallet[2:] for wallet in wallets}
             logs = [log for log in logs if log.topics[2] in topics or log.topics[2].lower() in topics]
-        parts = []
-        for address in dict.fromkeys(log.address for log in logs):
+        by_address: dict[str, list[_Log]] = {}
+        for log in logs:
+            by_address.setdefault(log.address, []).append(log)
+        parts, counts = [], {}
+        for address, mine in by_address.items():
             exchange = self._exchanges.get(address.lower())
-            mine = [log for log in logs if log.address == address]
-            if exchange is None or any(log.topics[0] != exchange.topic for log in mine):
+            if exchange is None or {log.topics[0] for log in mine} != {exchange.topic}:
                 raise UpstreamError(
                     f"The node was asked for OrderFilled events of known exchanges and gave another one, of {address}: "
                     "it does not look at the filter."
                 )
             parts.append(self._of_exchange(exchange, mine))
-        names = list(parts[0]) if parts else list(self._of_exchange_empty())
-        columns = {
-            name: pa.concat_arrays([part[name] for part in parts]) if parts else self._of_exchange_empty()[name]
-            for name in names
-        }
-        seconds = columns.pop("seconds")
+            counts[exchange.address] = len(mine)
+        if not parts:
+            parts = [self._of_exchange(next(iter(self._exchanges.values())), [])]
+        columns = {name: pa.concat_arrays([part[name] for part in parts]) for name in parts[0]}
         blocks = pc.min_max(columns["block_number"])
-        if parts and (blocks["min"].as_py() < first_block or blocks["max"].as_py() > last_block):
+        if logs and (blocks["min"].as_py() < first_block or blocks["max"].as_py() > last_block):
             raise UpstreamError(
                 f"The node was asked for blocks {first_block:,} to {last_block:,} and gave logs of others: it does not "
                 "look at the range."
             )
-        counts = {str(address): len(part["seconds"]) for address, part in zip(_addresses(logs), parts, strict=True)}
-        return Logs(columns, seconds, [], counts)
-
-    def _of_exchange_empty(self) -> dict[str, pa.Array]:
-        return self._of_exchange(next(iter(self._exchanges.values())), [])
+        return Logs(columns, columns.pop("seconds"), [], counts)
 
     def _of_exchange(self, exchange: Exchange, logs: list[_Log]) -> dict[str, pa.Array]:
         """Columns of logs of one contract.
@@ -178,124 +181,142 @@ class LogReader:
             BrokenRule: one of them cannot be decoded.
         """
         count = len(logs)
-        data = pc.ascii_lower(pa.array([log.data for log in logs], pa.string()))
-        if count and set(pc.unique(pc.utf8_length(data)).to_pylist()) != {2 + 64 * exchange.data_words}:
-            raise BrokenRule("bad_log", f"the data of a log has not {exchange.data_words} words of 32 bytes")
-        words = [pc.utf8_slice_codeunits(data, 2 + 64 * n, 66 + 64 * n) for n in range(exchange.data_words)]
+        words = _words([log.data for log in logs], exchange)
         if exchange.version == 1:
             maker_asset, taker_asset, given, taken, fee = words
-            is_buy = pc.equal(maker_asset, _ZERO)
-            if not pc.all(pc.xor(is_buy, pc.equal(taker_asset, _ZERO)), min_count=0).as_py():
+            is_buy = [asset == _ZERO for asset in maker_asset]
+            if not all(map(operator.xor, is_buy, [asset == _ZERO for asset in taker_asset])):
                 raise BrokenRule("bad_log", "not exactly one of the two assets is collateral")
-            token = pc.if_else(is_buy, taker_asset, maker_asset)
+            tokens = tuple(map(max, maker_asset, taker_asset))  # the other one is 0
             # The fee is taken from what the maker receives.
-            fee_unit = pc.if_else(is_buy, "shares", "usdc")
-            extra = pa.nulls(count, pa.string())
+            fee_units = ["shares" if buys else "usdc" for buys in is_buy]
+            extra: list[str | None] = [None] * count
         else:
-            side, token, given, taken, fee, builder, metadata = words
-            is_buy = pc.equal(side, _ZERO)
-            if not pc.all(pc.or_(is_buy, pc.equal(side, _ZERO[:-1] + "1")), min_count=0).as_py():
+            side, tokens, given, taken, fee, builder, metadata = words
+            if not set(side) <= {_ZERO, _ONE}:
                 raise BrokenRule("bad_log", "the side is neither 0 (buy) nor 1 (sell)")
-            fee_unit = pa.repeat("usdc", count)
-            extra = pa.array(list(map(_extra, builder.to_pylist(), metadata.to_pylist())), pa.string())
-        given_raw, taken_raw, fee_raw = (_amounts(word) for word in (given, taken, fee))
-        shares = pc.if_else(is_buy, taken_raw, given_raw)
-        usdc = pc.if_else(is_buy, given_raw, taken_raw)
-        sizes = list(zip(usdc.to_pylist(), shares.to_pylist(), strict=True))
-        if any(share < 1 for _, share in sizes):
+            is_buy = [word == _ZERO for word in side]
+            fee_units = ["usdc"] * count
+            extra = list(map(_extra, builder, metadata))
+        amounts = list(zip(is_buy, given, taken, strict=True))
+        shares = [received if buys else gave for buys, gave, received in amounts]
+        usdc = [gave if buys else received for buys, gave, received in amounts]
+        if count and min(shares) < 1:
             raise BrokenRule("bad_size", "no share changed hands")
-        if any(dollars > share for dollars, share in sizes):
+        if any(map(operator.gt, usdc, shares)):
             raise BrokenRule("bad_price", "more than one dollar a share")
+        integers, text = pa.int64(), pa.string()
         return {
-            "wallet_address": _address_of(logs, 2),
-            "tx_hash": _hashes([log.transaction_hash for log in logs]),
-            "order_hash": _hashes([log.topics[1] for log in logs]),
-            "side": pc.if_else(is_buy, "BUY", "SELL"),
-            "token_id": self._token_ids(token),
+            "wallet_address": pa.array(_addresses([log.topics[2] for log in logs]), text),
+            "tx_hash": pa.array(_hashes([log.transaction_hash for log in logs]), text),
+            "order_hash": pa.array(_hashes([log.topics[1] for log in logs]), text),
+            "side": pa.array(["BUY" if buys else "SELL" for buys in is_buy], text),
+            "token_id": pa.array(self._token_ids(tokens), text),
             # Python divides integers of any size to the nearest double; Arrow would round them first.
-            "price": pa.array([dollars / share for dollars, share in sizes], pa.float64()),
-            "shares_normalized": pa.array([share / 1_000_000 for _, share in sizes], pa.float64()),
-            "shares_raw": shares,
-            "usdc_raw": usdc,
-            "taker": _address_of(logs, 3),
-            "log_index": _quantities([log.log_index for log in logs]),
-            "block_number": _quantities([log.block_number for log in logs]),
+            "price": pa.array(list(map(operator.truediv, usdc, shares)), pa.float64()),
+            "shares_normalized": pa.array([share / 1_000_000 for share in shares], pa.float64()),
+            "shares_raw": pa.array(shares, integers),
+            "usdc_raw": pa.array(usdc, integers),
+            "taker": pa.array(_addresses([log.topics[3] for log in logs]), text),
+            "log_index": pa.array(_quantities([log.log_index for log in logs]), integers),
+            "block_number": pa.array(_quantities([log.block_number for log in logs]), integers),
             "contract_address": pa.repeat(exchange.address, count),
             "is_removed": pa.array([log.removed for log in logs], pa.bool_()),
-            "fee_raw": fee_raw,
-            "fee_unit": fee_unit,
-            "extra_fields": extra,
-            "seconds": _times([log.block_timestamp for log in logs]),
+            "fee_raw": pa.array(fee, integers),
+            "fee_unit": pa.array(fee_units, text),
+            "extra_fields": pa.array(extra, text),
+            "seconds": pa.array(_times([log.block_timestamp for log in logs]), integers),
         }
 
-    def _token_ids(self, words: pa.Array) -> pa.Array:
+    def _token_ids(self, words: Sequence[bytes]) -> list[str]:
         """Words as decimal text: up to 78 digits, so no number type holds them."""
-        coded = words.dictionary_encode()
         known = self._tokens
-        texts = []
-        for word in coded.dictionary.to_pylist():
-            if word not in known:
-                known[word] = str(int(word, 16))
-            texts.append(known[word])
-        return pa.array(texts, pa.string()).take(coded.indices)
+        for word in set(words).difference(known):
+            known[word] = str(int.from_bytes(word, "big"))
+        return [known[word] for word in words]
 
 
-def _addresses(logs: list[_Log]) -> list[str]:
-    return [address.lower() for address in dict.fromkeys(log.address for log in logs)]
-
-
-def _amounts(words: pa.Array) -> pa.Array:
-    """Words as integers.
+def _words(data: list[str], exchange: Exchange) -> list[tuple[Any, ...]]:
+    """The data of logs, turned: for each word of the event what it is in each log, amounts as integers.
 
     Raises:
-        BrokenRule: one is beyond 2^63 - 1.
+        BrokenRule: one has another length, is not hexadecimal, or an amount is beyond 2^63 - 1.
     """
-    if not pc.all(pc.starts_with(words, _SMALL), min_count=0).as_py():
+    size = 32 * exchange.data_words
+    whole = _from_hexadecimal(data, size)
+    if not data:
+        return [()] * exchange.data_words
+    before, after = exchange.data_words - _AMOUNTS - exchange.words_after, exchange.words_after
+    layout = ">" + "32s" * before + "24sQ" * _AMOUNTS + "32s" * after
+    found: list[tuple[Any, ...]] = list(zip(*struct.iter_unpack(layout, whole), strict=True))
+    upper, amounts = found[before : before + 2 * _AMOUNTS : 2], found[before + 1 : before + 2 * _AMOUNTS : 2]
+    if any(set(part) != {_ZERO[:24]} for part in upper) or max(map(max, amounts)) > MAX_RAW:
         raise BrokenRule("bad_size", f"an amount is beyond {MAX_RAW}")
-    return _hexadecimal(pc.utf8_slice_codeunits(words, 48, 64))
+    return [*found[:before], *amounts, *found[before + 2 * _AMOUNTS :]]
 
 
-def _hexadecimal(digits: pa.Array) -> pa.Array:
-    """Up to 16 hexadecimal digits as integers; Arrow reads them where they begin with 0x."""
+def _from_hexadecimal(texts: list[str], size: int) -> bytes:
+    """The bytes of texts (0x…) one after the other, `size` of each.
+
+    Raises:
+        BrokenRule: one is not 0x and so many bytes in hexadecimal digits.
+    """
+    length = 2 + 2 * size
+    is_framed = set(map(len, texts)) <= {length} and "".join(texts)[1::length].lower() == "x" * len(texts)
     try:
-        return pc.binary_join_element_wise("0x", digits, "").cast(pa.uint64()).cast(pa.int64())
-    except pa.ArrowInvalid:
-        raise BrokenRule("bad_size", f"an amount is no number up to {MAX_RAW}") from None
+        whole = binascii.unhexlify("".join([text[2:] for text in texts])) if is_framed else b""
+    except ValueError as error:
+        raise BrokenRule("bad_log", str(error)) from None
+    if len(whole) != size * len(texts):
+        raise BrokenRule("bad_log", f"a value is not 0x and {size} bytes in hexadecimal digits")
+    return whole
 
 
-def _quantities(texts: list[str]) -> pa.Array:
+def _quantities(texts: list[str]) -> list[int]:
     """Quantities of JSON-RPC (0x…) as integers.
 
     Raises:
         BrokenRule: one is none.
     """
     try:
-        return pa.array([int(text, 16) for text in texts], pa.int64())
+        return [int(text, 16) for text in texts]
     except ValueError as error:
         raise BrokenRule("bad_log", str(error)) from None
 
 
-def _times(texts: list[str | None]) -> pa.Array:
-    """Unix seconds; NULL where the node gives none, which some write as 0."""
-    return pa.array([int(text, 16) or None if text else None for text in texts], pa.int64())
+def _times(texts: list[str | None]) -> list[int | None]:
+    """Unix seconds; None where the node gives none, which some write as 0."""
+    known: dict[str | None, int | None] = {
+        text: int(text, 16) or None if text else None for text in dict.fromkeys(texts)
+    }
+    return [known[text] for text in texts]
 
 
-def _hashes(texts: list[str]) -> pa.Array:
-    values = pc.ascii_lower(pa.array(texts, pa.string()))
-    if not pc.all(pc.match_substring_regex(values, "^0x[0-9a-f]{64}$"), min_count=0).as_py():
-        raise BrokenRule("bad_log", "a hash is not 0x and 64 hexadecimal digits")
-    return values
+def _hashes(texts: list[str]) -> list[str]:
+    """Hashes in lower case.
+
+    Raises:
+        BrokenRule: one is not 0x and 64 hexadecimal digits.
+    """
+    _from_hexadecimal(texts, 32)
+    return [text.lower() for text in texts]
 
 
-def _address_of(logs: list[_Log], topic: int) -> pa.Array:
-    """The address in an indexed argument: the last 20 of 32 bytes."""
-    values = pc.ascii_lower(pa.array([log.topics[topic] for log in logs], pa.string()))
-    if not pc.all(pc.match_substring_regex(values, "^0x0{24}[0-9a-f]{40}$"), min_count=0).as_py():
+def _addresses(topics: list[str]) -> list[str]:
+    """The addresses in indexed arguments, lower case: the last 20 of 32 bytes.
+
+    Raises:
+        BrokenRule: one is no address.
+    """
+    parts = list(struct.iter_unpack("12s20s", _from_hexadecimal(topics, 32)))
+    if {padding for padding, _ in parts} - {_ZERO[:12]}:
         raise BrokenRule("bad_log", "an indexed address is not 20 bytes in a word of 32")
-    return pc.binary_join_element_wise("0x", pc.utf8_slice_codeunits(values, 26, 66), "")
+    return ["0x" + address.hex() for _, address in parts]
 
 
-def _extra(builder: str, metadata: str) -> str | None:
+def _extra(builder: bytes, metadata: bytes) -> str | None:
     """What an order says about itself, where it does."""
-    parts = [f'"{name}":"0x{word}"' for name, word in (("builder", builder), ("metadata", metadata)) if word != _ZERO]
-    return "{" + ",".join(parts) + "}" if parts else None
+    if builder == _ZERO == metadata:
+        return None
+    named = (("builder", builder), ("metadata", metadata))
+    return "{" + ",".join(f'"{name}":"0x{word.hex()}"' for name, word in named if word != _ZERO) + "}"

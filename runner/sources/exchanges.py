@@ -26,6 +26,11 @@ class Exchange:
         """32-byte words in the data of its event."""
         return _DATA_WORDS[self.version]
 
+    @property
+    def words_after(self) -> int:
+        """Those after the amounts: builder and metadata."""
+        return 0 if self.version == 1 else 2
+
 
 @cache
 def known_exchanges() -> dict[str, Exchange]:
