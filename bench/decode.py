@@ -1,4 +1,4 @@
-"""From the JSON of `eth_getLogs` to rows: polytrades beside web3.py and two decoders written in Rust, on one core.
+"""From the JSON of `eth_getLogs` to rows: polytrades beside web3.py and a decoder written in Rust, on one core.
 
     .venv/bin/python bench/decode.py [--logs 100000]
 
@@ -84,7 +84,6 @@ def main() -> None:
         rivals = str(ROOT / "bench" / "decode_rivals.py")
         # One log at a time takes long: a tenth of the answers says how fast it is.
         found["web3.py"] = _run(str(RIVALS), rivals, "web3", name, "10")
-        found["hypersync (Rust)"] = _run(str(RIVALS), rivals, "hypersync", name, "1")
         found["cherry-core (Rust)"] = _run(str(RIVALS), rivals, "cherry", name, "1")
         memory = _run(sys.executable, __file__, "--peaks", name)
     for rival, result in found.items():

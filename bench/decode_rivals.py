@@ -1,6 +1,6 @@
 """Other ways from the JSON of `eth_getLogs` to fills, for bench/decode.py. Runs in an environment of its own.
 
-    .venv/bench/bin/python bench/decode_rivals.py {web3,hypersync,cherry} FOLDER SHARE
+    .venv/bench/bin/python bench/decode_rivals.py {web3,cherry} FOLDER SHARE
 
 Reads the answers in FOLDER (one in SHARE of them) and makes of each log what a fill needs: wallet, transaction, order,
 side, token, amounts, price, fee, block and position. Prints logs and processor seconds (the best of three) as JSON.
@@ -35,35 +35,16 @@ def web3(bodies: list[bytes]) -> int:
     return len(rows)
 
 
-def hypersync(bodies: list[bytes]) -> int:
-    """The decoder of hypersync, which is written in Rust, called for a whole answer at a time."""
-    library = import_module("hypersync")
-    fields = ", ".join([f"{kind} indexed {name}" for name, kind in _INDEXED] + [f"uint256 {name}" for name in _DATA])
-    decoder = library.Decoder([f"OrderFilled({fields})"])
-    rows = []
-    for body in bodies:
-        logs = json.loads(body)
-        found = decoder.decode_logs_sync([_log(library, log) for log in logs])
-        for log, event in zip(logs, found, strict=True):
-            order_hash, maker = event.indexed[0].val, event.indexed[1].val
-            rows.append(_row(log, maker, order_hash, [int(value.val) for value in event.body]))
-    return len(rows)
-
-
-def _log(library: Any, log: dict[str, Any]) -> Any:
-    made = library.Log()
-    made.address, made.data, made.topics = log["address"], log["data"], log["topics"]
-    return made
-
-
 def cherry(bodies: list[bytes]) -> int:
     """The decoder of cherry-core, written in Rust: an answer's logs as Arrow columns in, Arrow columns out.
 
     JSON is read by msgspec, as polytrades does; of the fill's own columns the amounts, the side and the price are made.
+    Assets are given as bytes32, since its integers of 256 bits have a sign and half of the token ids do not fit.
     """
     core, pa, pc, msgspec = (import_module(name) for name in ("cherry_core", "pyarrow", "pyarrow.compute", "msgspec"))
-    fields = ", ".join([f"{kind} indexed {name}" for name, kind in _INDEXED] + [f"uint256 {name}" for name in _DATA])
-    signature = f"OrderFilled({fields})"
+    kinds = ["bytes32" if name.endswith("AssetId") else "uint256" for name in _DATA]
+    data = [f"{kind} {name}" for name, kind in zip(_DATA, kinds, strict=True)]
+    signature = f"OrderFilled({', '.join([f'{kind} indexed {name}' for name, kind in _INDEXED] + data)})"
     count = 0
     for body in bodies:
         logs = msgspec.json.decode(body)
@@ -73,7 +54,7 @@ def cherry(bodies: list[bytes]) -> int:
         batch = pa.RecordBatch.from_arrays(arrays, names=list(columns))
         event = core.evm_decode_events(signature, batch)
         given, received, fee = (event.column(name).cast(pa.decimal128(38, 0)) for name in _DATA[2:])
-        is_buy = pc.equal(event.column("makerAssetId").cast(pa.string()), "0")
+        is_buy = pc.equal(event.column("makerAssetId"), pa.scalar(bytes(32), pa.binary()))
         shares, usdc = pc.if_else(is_buy, received, given), pc.if_else(is_buy, given, received)
         price = pc.divide(usdc.cast(pa.float64()), shares.cast(pa.float64()))
         places = [(int(log["blockNumber"], 16), int(log["logIndex"], 16)) for log in logs]
@@ -105,5 +86,5 @@ def measure(work: Callable[[list[bytes]], int], folder: Path, share: int) -> dic
 
 
 if __name__ == "__main__":
-    rival: Callable[[list[bytes]], int] = {"web3": web3, "hypersync": hypersync, "cherry": cherry}[sys.argv[1]]
+    rival: Callable[[list[bytes]], int] = {"web3": web3, "cherry": cherry}[sys.argv[1]]
     print(json.dumps(measure(rival, Path(sys.argv[2]), int(sys.argv[3]))))
