@@ -1,10 +1,11 @@
 {# The newest reconciliation as literals, so that what is compared is read by its days: a dict with `run_id`, `compared`,
    `since` and `before` (text of instants) and `landed_on` (days), or none. #}
 {% macro newest_reconciliation() -%}
-    {%- if not execute -%}{{ return(none) }}{%- endif -%}
+    {%- set relation = source('state', 'reconciliations') -%}
+    {%- if not execute or load_relation(relation) is none -%}{{ return(none) }}{%- endif -%}
     {%- set found = run_query(
         "select run_id, compared, cast(min(window_start) as " ~ dbt.type_string() ~ ") as since, cast(max(window_end) as "
-        ~ dbt.type_string() ~ ") as before from " ~ source('state', 'reconciliations')
+        ~ dbt.type_string() ~ ") as before from " ~ relation
         ~ " group by run_id, compared, recorded_at order by recorded_at desc, run_id desc limit 1"
     ) -%}
     {%- if not found.rows -%}{{ return(none) }}{%- endif -%}
