@@ -4,6 +4,7 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from runner import dbt, failpoints, project
@@ -108,7 +109,10 @@ def check_silence(settings: Settings, tasks: Sequence[Task], fetched: Fetched, s
     where = "the order API still has new fills"
     if settings.source == "polygon":
         where = "seeds/exchange_contracts.csv has the exchanges of today"
-    days = sum(task.window.length.total_seconds() for task in recent) / 86_400
+    # Where the chain has not come to, there can be nothing.
+    ends = [min(task.window.end, fetched.reached or task.window.end) for task in recent]
+    lengths = [replace(task.window, end=end).length for task, end in zip(recent, ends, strict=True)]
+    days = sum(length.total_seconds() for length in lengths) / 86_400
     if not fetched.received and not fetched.failures and days >= settings.silent_wallet_days > 0:
         summary.worsen(
             ExitCode.CHECK_FAILED,

@@ -40,7 +40,7 @@ def test_a_night_after_a_reorganisation_struck_at_any_failpoint_is_the_final_cha
             break
         folder = tmp_path / site
         folder.mkdir()
-        here = world(start, folder, 10, "--rpc", "finality=-1", "--rpc", "max-blocks=20000", days=1, fills=400)
+        here = world(start, folder, 13, "--rpc", "finality=-1", "--rpc", "max-blocks=20000", days=1, fills=400)
         home = home_on(target, folder, request)
         here.settings(home)
         home.variables |= {
