@@ -20,7 +20,7 @@ from runner.engine.fetch import Fetched, Task
 from runner.engine.reorganisation import Healing
 from runner.engine.sweep import Sweep
 from runner.engine.workers import work_together
-from runner.errors import BudgetSpent, KeyRefused, Unavailable, UpstreamError
+from runner.errors import BudgetSpent, KeyRefused, PolytradesError, Unavailable, UpstreamError
 from runner.landing.intake import Intake
 from runner.settings import Settings
 from runner.sources.exchanges import known_exchanges
@@ -89,7 +89,8 @@ class Chain:
         try:
             return self._loop.run(self._fetch(run, reader, tasks, phase, display))
         finally:
-            self._warehouse.note_rpc_limits(self._nodes.learned(), self._run_id, utc_now())
+            with suppress(PolytradesError):  # what was learned is learned again; an error is not to be hidden by it
+                self._warehouse.note_rpc_limits(self._nodes.learned(), self._run_id, utc_now())
 
     async def _fetch(
         self, run: "ChainFetch", reader: ChainReader, tasks: Sequence[Task], phase: str, display: Display
@@ -233,10 +234,10 @@ class ChainFetch:
         wallets = frozenset(task.wallet for task in sweep.tasks)
         while last >= first:
             answer = await self._nodes.logs(sweep.wanted, first, last)
-            logs = await self._reader.take(answer, wallets)
+            logs, earliest = await self._reader.take(answer, wallets)
             self.result.received += len(logs) + len(logs.broken)
             sweep.received.update(logs.columns["wallet_address"].to_pylist())
-            sweep.read(answer.first, answer.last, logs.earliest)
+            sweep.read(answer.first, answer.last, earliest)
             last = answer.first - 1
             if self._intake.is_full:
                 await self._make_room()

@@ -17,8 +17,12 @@ class ChainReader:
         self._intake = intake
         self._logs = LogReader(known_exchanges())
 
-    async def take(self, answer: Answer, wallets: frozenset[str], version: int = 0) -> Logs:
-        """Hands in the fills of `wallets` in an answer, at least as of `version`; gives them.
+    async def take(
+        self, answer: Answer, wallets: frozenset[str], version: int = 0
+    ) -> tuple[Logs, tuple[int, int] | None]:
+        """Hands in the fills of `wallets` in an answer, at least as of `version`.
+
+        Gives them, and block and Unix time of the first of them.
 
         Raises:
             UpstreamError: the node answered something else than it was asked for.
@@ -28,7 +32,7 @@ class ChainReader:
         times = {number: block.time for number, block in blocks.items()}
         origin = f"blocks {answer.first} to {answer.last}"
         self._intake.add_logs(answer.logs, logs, times, max(answer.head, version), origin)
-        return logs
+        return logs, logs.earliest(times)
 
     def retract(self, fills: Sequence[ChainFill], version: int) -> None:
         """Hands in that fills are gone, as of `version`."""

@@ -81,7 +81,7 @@ class Healing:
             top = last
             while top >= first:
                 answer = await self._nodes.logs(LogFilter(exchanges, part), first, top)
-                taken = await self._reader.take(answer, frozenset(part), version)
+                taken, _ = await self._reader.take(answer, frozenset(part), version)
                 version = max(version, answer.head)
                 seen.update(taken.variants())
                 top = answer.first - 1

@@ -75,15 +75,13 @@ class Logs:
         numbers = pc.filter(self.columns["block_number"], pc.is_null(self.seconds))
         return sorted(pc.unique(numbers).to_pylist())
 
-    @property
-    def earliest(self) -> tuple[int, int] | None:
-        """Block and Unix time of the first fill; None where there is none, or its time is not in the log."""
-        found = [
-            (block, second)
-            for block, second in zip(self.columns["block_number"].to_pylist(), self.seconds.to_pylist(), strict=True)
-            if second is not None
-        ]
-        return min(found, default=None)
+    def earliest(self, times: Mapping[int, int]) -> tuple[int, int] | None:
+        """Block and Unix time of the first fill; None where there is none. `times`: of blocks without."""
+        if not len(self):
+            return None
+        block = pc.min(self.columns["block_number"]).as_py()
+        second = self.seconds[pc.index(self.columns["block_number"], block).as_py()].as_py()
+        return block, second if second is not None else times[block]
 
     def variants(self) -> list[Variant]:
         """What tells each fill from every other one."""

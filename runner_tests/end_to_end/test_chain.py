@@ -73,3 +73,15 @@ def test_a_night_from_the_chain_and_one_after_a_reorganisation(
     assert sorted(home.query(STORED)) == now
     gone = home.query("select count(*) from trade_collisions where is_removed")[0][0]
     assert gone == len(set(stored) - set(now))
+
+    # What is lost afterwards is found by asking the chain, and said with what brings it back.
+    alone = Counter(row[:2] for row in now)
+    wallet, tx_hash = next(row[:2] for row in now if alone[row[:2]] == 1)
+    home.query(f"delete from main.trades where wallet_address = '{wallet}' and tx_hash = '{tx_hash}'")
+    window = ("--from", "2026-01-29", "--to", "2026-02-01")
+    found = home.polytrades("reconcile", "--source", "polygon", *window, "--json", check=False)
+    assert found.code == 4, found.stderr
+    assert found.json["chain_fills"] == len(now)
+    differences = {(each["wallet"], each["difference"]) for each in found.json["differences"]}
+    assert differences == {(wallet, "missing")}
+    assert tx_hash in {each["example"].split()[0] for each in found.json["differences"]}
