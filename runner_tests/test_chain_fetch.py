@@ -166,3 +166,18 @@ def test_a_new_exchange_makes_its_past_a_gap(tmp_path: Path, node: Running, monk
     assert found == [Window(None, old), Window(middle, at)], "in between it was not read, and might have been there"
     warehouse.land(None, [], [covered(None, old, middle, None)], "run", at)
     assert covered_windows(settings, warehouse)[wallet] == [Window(None, at)], "what an API gave counts"
+
+
+def test_a_log_that_comes_twice_is_one_and_one_that_was_left_out_comes_when_it_is_asked_again(
+    node: Running, start: Callable[..., Running], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wallets = wallets_of(node)[:2]
+    tasks = [Task(wallet, WINDOW) for wallet in wallets]
+    broken = start(*WORLD, "--rpc", "finality=0", "--rpc", "twice=2", "--rpc", "lose=3")
+    settings = start_settings(monkeypatch, tmp_path, broken)
+    fetch(settings, tmp_path, tasks)
+    whole, found = expected(node, wallets), landed(connect(settings))
+    assert found < whole
+    settings = start_settings(monkeypatch, tmp_path, node)
+    fetch(settings, tmp_path, tasks)
+    assert landed(connect(settings)) == whole

@@ -27,6 +27,8 @@ _ZERO = bytes(32)
 _ONE = bytes(31) + b"\1"
 _AMOUNTS = 3
 """Given, received and fee stand together in each version."""
+_REMEMBERED = 500_000
+"""Tokens whose text is kept; a market has two."""
 _PADDING = "0x" + "0" * 24
 """What stands before an address in a topic."""
 
@@ -229,6 +231,8 @@ class LogReader:
     def _token_ids(self, words: Sequence[bytes]) -> list[str]:
         """Words as decimal text: up to 78 digits, so no number type holds them."""
         known = self._tokens
+        if len(known) > _REMEMBERED:
+            known.clear()
         for word in set(words).difference(known):
             known[word] = str(int.from_bytes(word, "big"))
         return [known[word] for word in words]

@@ -8,6 +8,7 @@ together with whether its node knows the last block. An empty list at a topic's 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from urllib.parse import urlsplit
 
 import msgspec
@@ -26,8 +27,8 @@ _SICK_SECONDS = 60.0
 """How long a node that failed is asked last."""
 _BLOCKS_AT_ONCE = 100
 """Headers asked for in one batch."""
-_NEAR_HEAD = 4_096
-"""Blocks behind the head within which a reorganisation is thought possible at all."""
+_REMEMBERED = 200_000
+"""Blocks whose times are kept; an answer holds logs of fewer."""
 
 
 class _Header(msgspec.Struct):
@@ -356,4 +357,7 @@ class Nodes:
 
     def _seen(self, block: Block) -> Block:
         self._blocks[block.number] = block
+        if len(self._blocks) > _REMEMBERED:
+            for number in list(islice(self._blocks, _REMEMBERED // 2)):
+                del self._blocks[number]
         return block

