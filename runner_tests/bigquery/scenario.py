@@ -28,7 +28,7 @@ from runner.monitor.gaps import find_gaps
 from runner.settings import Settings
 from runner.warehouse.bigquery import BigQueryWarehouse
 from runner.warehouse.connect import connect
-from runner.warehouse.protocol import CheckpointMove, Covered, FollowedWallet, KnownBlock, Run
+from runner.warehouse.protocol import CheckpointMove, Covered, FollowedWallet, KnownBlock, Reconciliation, Run
 from runner.windows import utc_now
 from runner_tests.bigquery.proxy import Job, Proxy
 from runner_tests.bigquery.repeats import Repeats
@@ -169,6 +169,11 @@ def _work_without_dbt(world: _World) -> list[Twice]:
                 lambda: set(warehouse.chain_blocks()),
             ),
             _twice(
+                "note_reconciliation",
+                lambda: warehouse.note_reconciliation(Reconciliation(RUN, "trades", [WALLET], AT, AT), AT),
+                lambda: world.ask("select distinct * from polytrades_state.reconciliations"),
+            ),
+            _twice(
                 "mark_replayed",
                 lambda: (
                     warehouse.mark_replayed([warehouse.rejected_records(None, 1)[0].record_hash], RUN, AT)
@@ -236,12 +241,14 @@ def _sync(home: Home) -> None:
 def _ask(world: _World) -> None:
     """What is asked beside a run and changes nothing; landing emptied; a lease taken away."""
     world.home.dbt("source", "freshness")
+    world.home.dbt("build", "-s", "tag:reconciliation")
     with world.warehouse() as (warehouse, chosen):
         assert all(check.passed for check in examine_bigquery(warehouse))
         bill.draw_up(chosen, warehouse, utc_now().date())
         find_gaps(chosen, warehouse, quiet_days=30)
         find_gaps(chosen.model_copy(update={"source": "polygon"}), warehouse, quiet_days=30)
         assert warehouse.chain_fills(1, 10**9, AT, AT) == []
+        assert warehouse.chain_differences() == []
         warehouse.checkpoint_moves(WALLET)
         warehouse.rejected_records("bad_side", 10)
         emptied = warehouse.empty_merged_days((utc_now() + timedelta(days=1)).date())
