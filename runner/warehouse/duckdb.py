@@ -15,6 +15,7 @@ from runner import project
 from runner.errors import Failed, HeldBack
 from runner.settings import Settings
 from runner.warehouse.arrow import TYPES
+from runner.warehouse.duckdb_work import DuckDBWork
 from runner.warehouse.protocol import Batch, Holder
 from runner.warehouse.sql import SqlWarehouse
 
@@ -23,7 +24,7 @@ _WRITTEN_OUT = {"timestamp with time zone": "timestamptz"}
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 
 
-class DuckDBWarehouse(SqlWarehouse):
+class DuckDBWarehouse(DuckDBWork, SqlWarehouse):
     """The file of the settings, created at the first write; waits for another process to let go of it."""
 
     name = "duckdb"

@@ -1,0 +1,144 @@
+"""What a migration needs of a warehouse, and the values that pass between them. All instants are UTC."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+LEGACY_COLUMNS = (
+    "id",
+    "condition_id",
+    "wallet_address",
+    "timestamp",
+    "side",
+    "price",
+    "shares_normalized",
+    "token_label",
+    "token_id",
+    "tx_hash",
+    "order_hash",
+    "taker",
+    "market_slug",
+    "title",
+)
+"""Columns that a table of trades may have had before, as the macro `legacy_types` has them."""
+
+
+@dataclass(frozen=True)
+class Staging:
+    """A table of trades, or files of one, that are to be migrated.
+
+    `relation` is SQL for a FROM. `identity` changes when the rows may have changed, as cheaply as can be told; what
+    decides is `State`. `is_table`: it stands in the warehouse and can be dropped there.
+    """
+
+    name: str
+    relation: str
+    columns: tuple[str, ...]
+    rows: int
+    identity: str
+    is_table: bool
+
+
+@dataclass(frozen=True)
+class State:
+    """A set of rows as a number and two sums of hashes; the same only for the same rows, repeats included."""
+
+    rows: int
+    sum_1: str
+    sum_2: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """A row of state.migration_steps."""
+
+    migration_id: str
+    step: str
+    slice: str
+    staging: str
+    row_count: int
+    detail: str
+    run_id: str
+    recorded_at: datetime
+
+
+@dataclass(frozen=True)
+class Verification:
+    """A row of state.verifications; `months` and `findings` are JSON."""
+
+    verification_id: str
+    migration_id: str
+    staging: str
+    is_green: bool
+    staging_state: str
+    production_state: str
+    months: str
+    findings: str
+    run_id: str
+    verified_at: datetime
+
+
+class Migrating(Protocol):
+    """The part of a warehouse that moves a table. Statements are what dbt has compiled from analyses/migration."""
+
+    def find_staging(self, name: str) -> Staging:
+        """Looks at a table (`schema.table`) or a pattern of Parquet files.
+
+        Raises:
+            UsageError: there is none, or it is no table of trades.
+        """
+
+    def work_place(self, migration_id: str) -> str:
+        """What the names of a migration's work tables begin with, as the macro `work_table` wants it."""
+
+    def ask(self, name: str, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        """Rows of a statement."""
+
+    def keep(self, name: str, place: str, sql: str, **parameters: Any) -> int:
+        """Makes the work table `name` from a query, over an older one; gives its rows."""
+
+    def has_work(self, name: str, place: str) -> bool:
+        """Whether the work table is there."""
+
+    def forget_work(self, place: str) -> None:
+        """Removes a migration's work tables."""
+
+    def copy_month(self, sql: str, since: datetime, until: datetime, done: Step) -> int:
+        """Inserts a month into `trades` and records the step, together where the warehouse can; gives the new rows."""
+
+    def keep_rejected(self, sql: str, staging: str, run_id: str, at: datetime) -> int:
+        """Adds to the quarantine what is not there yet; gives its rows."""
+
+    def widen_traders(self, sql: str) -> None:
+        """Lets `traders` know the wallets that a query gives."""
+
+    def record_step(self, step: Step) -> None:
+        """Appends to state.migration_steps."""
+
+    def migration_steps(self, migration_id: str | None = None) -> list[Step]:
+        """Steps of a migration, or of all, the oldest first."""
+
+    def record_verification(self, verification: Verification) -> None:
+        """Appends to state.verifications."""
+
+    def verifications(self) -> list[Verification]:
+        """All verdicts, the newest first."""
+
+    def save_staging(self, staging: Staging, migration_id: str) -> str:
+        """Keeps a copy of the table from which it can be restored; gives its name."""
+
+    def drop_staging(self, staging: Staging, checks: Sequence[tuple[str, State]], done: Step) -> bool:
+        """Drops the table and records it, if each query still gives its state; False, and nothing, if one does not."""
+
+    def restore_staging(self, name: str, saved: str) -> int:
+        """Makes the dropped table again from its copy; gives its rows."""
+
+    def take_back_month(self, place: str, month: str, since: datetime, until: datetime) -> int:
+        """Deletes from `trades` what a migration has copied into a month and nobody has replaced; gives the rows."""
+
+    def reopen_ledger(self, since: datetime) -> int:
+        """Lets the batches of fills that were merged since then, and stand in landing, be merged again; how many."""
+
+    def statement_bytes(self, statements: Mapping[str, str]) -> dict[str, int] | None:
+        """Bytes that each statement would read; None where nothing is billed."""
