@@ -79,9 +79,9 @@
 {%- endmacro %}
 
 {# Count and sums that two sets of rows share only if they are the same multiset. Sums, because in an XOR a pair of equal
-   rows cancels out. As text: the sums are greater than 64 bits. #}
+   rows cancels out. #}
 {% macro multiset_sums() -%}
     count(*) as row_count,
-    cast(coalesce(sum({{ wide_integer(row_hash(1)) }}), 0) as {{ dbt.type_string() }}) as sum_1,
-    cast(coalesce(sum({{ wide_integer(row_hash(2)) }}), 0) as {{ dbt.type_string() }}) as sum_2
+    {{ sum_of_hashes(row_hash(1)) }} as sum_1,
+    {{ sum_of_hashes(row_hash(2)) }} as sum_2
 {%- endmacro %}

@@ -46,6 +46,8 @@ class Schemas:
     production: str
     intermediate: str
     monitoring: str
+    migration: str
+    """Work tables of a migration; on DuckDB they are files."""
 
 
 def schemas(warehouse: str) -> Schemas:
@@ -60,6 +62,7 @@ def schemas(warehouse: str) -> Schemas:
         production=production,
         intermediate=f"{layers}intermediate",
         monitoring=f"{layers}monitoring",
+        migration=f"{prefix}migration",
     )
 
 

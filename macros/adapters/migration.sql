@@ -10,7 +10,7 @@
 {%- endmacro %}
 {% macro bigquery__work_table(name) -%}
     {#- Here the newest rows are found in one pass and need not be fetched. -#}
-    {{ return(env_var('POLYTRADES_WORK', 'work_') ~ ('winners' if name == 'rows' else name)) }}
+    {{ return('`' ~ env_var('POLYTRADES_WORK', 'project.dataset.work_') ~ ('winners' if name == 'rows' else name) ~ '`') }}
 {%- endmacro %}
 
 {# Where a row of the table stands: the number of its file and its place there, or DuckDB's own row id. #}
@@ -103,10 +103,19 @@
     ) }}
 {%- endmacro %}
 
-{# An integer that sums of many 64-bit integers fit into. #}
-{% macro wide_integer(expression) -%}{{ return(adapter.dispatch('wide_integer', 'polytrades')(expression)) }}{%- endmacro %}
-{% macro duckdb__wide_integer(expression) -%}{{ return("cast(" ~ expression ~ " as hugeint)") }}{%- endmacro %}
-{% macro bigquery__wide_integer(expression) -%}{{ return("cast(" ~ expression ~ " as bignumeric)") }}{%- endmacro %}
+{# Aggregate: the sum of 64-bit hashes as text. BigQuery adds up their halves, since the sum of the wholes overflows. #}
+{% macro sum_of_hashes(expression) -%}
+    {{ return(adapter.dispatch('sum_of_hashes', 'polytrades')(expression)) }}
+{%- endmacro %}
+{% macro duckdb__sum_of_hashes(expression) -%}
+    {{ return("cast(coalesce(sum(cast(" ~ expression ~ " as hugeint)), 0) as varchar)") }}
+{%- endmacro %}
+{% macro bigquery__sum_of_hashes(expression) -%}
+    {{ return(
+        "concat(cast(coalesce(sum((" ~ expression ~ ") >> 32), 0) as string), ':', cast(coalesce(sum((" ~ expression
+        ~ ") & 4294967295), 0) as string))"
+    ) }}
+{%- endmacro %}
 
 {# Microseconds since 1970 within what 51 bits hold (until 2041), so that a number can be made of them and a hash. #}
 {% macro clamped_micros(column) -%}
@@ -191,6 +200,7 @@ left join {{ work_table('before') }} as before
     on
         newest.key_1 = before.key_1
         and newest.key_2 = before.key_2
+        and newest.broken_value is null
 where before.key_1 is null
 {%- endmacro %}
 
@@ -304,4 +314,9 @@ inner join {{ work_table('winners') }} as winners
         {%- do fields.append(value ~ ' as `' ~ name ~ '`') -%}
     {%- endfor -%}
     {{ return("to_json_string(struct(" ~ fields | join(', ') ~ "))") }}
+{%- endmacro %}
+
+{# Microseconds from one instant to a later one. #}
+{% macro micros_between(first, last) -%}
+    ({{ epoch_micros(last) }} - {{ epoch_micros(first) }})
 {%- endmacro %}

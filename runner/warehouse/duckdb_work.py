@@ -143,7 +143,8 @@ class DuckDBWork(Migration):
         relation = self._quoted(schema, table)
         with self._step():
             self._execute(
-                "restore_staging", f"create table if not exists {relation} as select * from read_parquet({_text(saved)})"
+                "restore_staging",
+                f"create table if not exists {relation} as select * from read_parquet({_text(saved)})",
             )
             ((rows,),) = self._query("count_restored", f"select count(*) from {relation}")
         return int(rows)
@@ -178,4 +179,3 @@ def _one(result: duckdb.DuckDBPyConnection) -> int:
 
 def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
-

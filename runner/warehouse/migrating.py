@@ -89,6 +89,9 @@ class Migrating(Protocol):
             UsageError: there is none, or it is no table of trades.
         """
 
+    def has_production(self) -> bool:
+        """Whether there is a table `trades`, ours or not."""
+
     def work_place(self, migration_id: str) -> str:
         """What the names of a migration's work tables begin with, as the macro `work_table` wants it."""
 
@@ -133,6 +136,9 @@ class Migrating(Protocol):
 
     def restore_staging(self, name: str, saved: str) -> int:
         """Makes the dropped table again from its copy; gives its rows."""
+
+    def copied_months(self, place: str) -> list[str]:
+        """Months of which a migration has copied or would have copied rows, oldest first."""
 
     def take_back_month(self, place: str, month: str, since: datetime, until: datetime) -> int:
         """Deletes from `trades` what a migration has copied into a month and nobody has replaced; gives the rows."""

@@ -20,6 +20,10 @@ class Migration(Statements):
         """See Migrating."""
         return self._query(name, sql, **parameters)
 
+    def has_production(self) -> bool:
+        """See Migrating."""
+        return self._has_mart("trades")
+
     def copy_month(self, sql: str, since: datetime, until: datetime, done: Step) -> int:
         """See Migrating. The lease is looked at by the query, as by every statement that must not be sent by two."""
         columns = ", ".join(self._quoted(name) for name in project.mart_columns("trades"))
@@ -118,6 +122,15 @@ class Migration(Statements):
 
     # Back.
 
+    def copied_months(self, place: str) -> list[str]:
+        """See Migrating."""
+        rows = self._query(
+            "copied_months",
+            f"select distinct copied.month from {self._work_table('rows', place)} as copied "
+            "where copied.broken_rule is null order by copied.month",
+        )
+        return [month for (month,) in rows]
+
     def take_back_month(self, place: str, month: str, since: datetime, until: datetime) -> int:
         """See Migrating. A row that has another source by now is what came since, and stays."""
         gone = 0
@@ -144,9 +157,7 @@ class Migration(Statements):
             f"{self._each('marts', 'mart')}) and batch_id in (select batch_id from {self._landing('trades')})"
         )
         bound = {"since": since, "marts": _FILLS_MARTS}
-        ((batches,),) = self._query(
-            "batches_to_reopen", f"select count(distinct batch_id) {condition}", **bound
-        )
+        ((batches,),) = self._query("batches_to_reopen", f"select count(distinct batch_id) {condition}", **bound)
         self._execute("reopen_ledger", f"delete {condition}", **bound)
         failpoints.passing("ledger.reopened")
         return int(batches)

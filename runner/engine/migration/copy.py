@@ -14,7 +14,7 @@ from runner.engine.record import Recorded, Summary
 from runner.engine.writer import check_budget, new_run_id, writing
 from runner.settings import Settings
 from runner.units import duration
-from runner.warehouse.migrating import Step
+from runner.warehouse.migrating import Staging, Step
 from runner.warehouse.protocol import Warehouse
 from runner.windows import utc_now
 
@@ -37,6 +37,7 @@ class Copied:
     staging: str
     staging_rows: int
     copied: int = 0
+    claimed: int = 0
     rejected: int = 0
     was_copied_before: bool = False
     months: dict[str, int] = field(default_factory=dict)
@@ -49,11 +50,50 @@ class Copied:
             "staging": self.staging,
             "staging_rows": self.staging_rows,
             "copied": self.copied,
+            "claimed": self.claimed,
             "rejected": self.rejected,
             "was_copied_before": self.was_copied_before,
             "months": self.months,
             "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
         }
+
+
+@dataclass(frozen=True)
+class CopyPlan:
+    """What a copy would do. `migration_id` None: it would begin one."""
+
+    staging: str
+    rows: int
+    migration_id: str | None
+    months_done: int
+    is_copied: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return dict(self.__dict__)
+
+
+def plan_copy(settings: Settings, warehouse: Warehouse, name: str) -> CopyPlan:
+    """Looks at what a copy would go on with.
+
+    Raises:
+        UsageError: the table is not there or lacks a column.
+    """
+    staging = plan.look_at(warehouse, name)
+    plan.columns_of(staging, settings.staging_columns)
+    migration = going_on(warehouse, staging)
+    if migration is None:
+        return CopyPlan(staging.name, staging.rows, None, 0, False)
+    months = sum(step.step == "month" for step in migration.steps)
+    return CopyPlan(staging.name, staging.rows, migration.migration_id, months, migration.is_copied)
+
+
+def going_on(warehouse: Warehouse, staging: Staging) -> plan.Migration | None:
+    """The migration of this very table, as it stands there now, that a copy goes on with; None: it begins one."""
+    found = plan.newest(warehouse, staging.name)
+    if found is None or found.has("rolled_back") or found.staging.identity != staging.identity:
+        return None
+    return replace(found, staging=staging)
 
 
 def copy(settings: Settings, warehouse: Warehouse, name: str, display: Display) -> tuple[Summary, Copied]:
@@ -70,7 +110,7 @@ def copy(settings: Settings, warehouse: Warehouse, name: str, display: Display) 
     with writing(settings, warehouse, "migrate copy", run_id, display):
         adopt_existing(warehouse, run_id, display)
         with Recorded("migrate copy", warehouse, run_id, wallets=0) as summary:
-            if warehouse.totals().fills is None:
+            if not warehouse.has_production():
                 build(settings, warehouse, summary, display)  # an empty production, with everything that it consists of
             copied = _Copy(settings, warehouse, summary, display, name).run()
             summary.fills_new = copied.copied
@@ -80,22 +120,16 @@ def copy(settings: Settings, warehouse: Warehouse, name: str, display: Display) 
 class _Copy:
     """One call of `copy`: the steps that have not been done."""
 
-    def __init__(
-        self, settings: Settings, warehouse: Warehouse, summary: Summary, display: Display, name: str
-    ) -> None:
+    def __init__(self, settings: Settings, warehouse: Warehouse, summary: Summary, display: Display, name: str) -> None:
         self.settings = settings
         self.warehouse = warehouse
         self.run_id = summary.run_id
         self.display = display
         staging = plan.look_at(warehouse, name)
-        before = plan.newest(warehouse, staging.name)
-        goes_on = before is not None and before.staging.identity == staging.identity and not before.has("rolled_back")
-        self.migration = before if before and goes_on else plan.Migration(
-            self.run_id, staging, warehouse.work_place(self.run_id), utc_now(), ()
-        )
-        self.migration = replace(self.migration, staging=staging)
+        found = going_on(warehouse, staging)
+        self.migration = found or plan.Migration(self.run_id, staging, warehouse.work_place(self.run_id), utc_now(), ())
         self.copied = Copied(self.migration.migration_id, staging.name, staging.rows)
-        if goes_on and not self.migration.is_copied:
+        if found and not found.is_copied:
             display.note(f"Going on with the migration {self.migration.migration_id} of {staging.name}.")
 
     def run(self) -> Copied:
@@ -116,7 +150,7 @@ class _Copy:
 
     def _make(self, name: str) -> None:
         """A work table, if it is not there yet; one that has been deleted is made again, and what follows it too."""
-        sql = self.statements[f"migration_{name}"]
+        sql = self.statements.get(f"migration_{name}")  # dbt leaves out an empty one
         if not sql or (self.migration.has(name) and self.warehouse.has_work(name, self.migration.place)):
             return
         self.display.progress(_WORK[name], 0, 0, "")
@@ -130,6 +164,7 @@ class _Copy:
         months: dict[str, int] = dict(self.warehouse.ask("migration_months", self.statements["migration_months"]))
         self.copied.rejected = months.pop(REJECTED, 0)
         total, done, began = sum(months.values()), 0, time.monotonic()
+        self.copied.claimed = self._rows_of("claimed")
         for month, rows in months.items():
             if not self.migration.has("month", month):
                 check_budget(self.settings, self.warehouse, "The months before are copied.")
@@ -158,6 +193,10 @@ class _Copy:
                 self.copied.months[step.slice] = step.row_count
         self.copied.copied = sum(self.copied.months.values())
         return self.copied
+
+    def _rows_of(self, step: str) -> int:
+        steps = self.warehouse.migration_steps(self.migration.migration_id)
+        return next((done.row_count for done in reversed(steps) if done.step == step), 0)
 
     def _record(
         self, step: str, part: str, rows: int, detail: dict[str, Any] | None = None, at: datetime | None = None

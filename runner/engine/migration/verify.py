@@ -154,7 +154,7 @@ class _Verify:
         sides: dict[str, dict[str, State]] = {"expected": {}, "actual": {}}
         for side, month, *state in self.warehouse.ask("verification_months", self.statements["verification_months"]):
             sides[side][month] = State(*state)
-        nothing = State(0, "0", "0")
+        nothing = State(0, "", "")
         for month in sorted(set(sides["expected"]) | set(sides["actual"])):
             both = (sides[side].get(month, nothing) for side in ("expected", "actual"))
             self.verdict.months.append(Month(month, *both))
@@ -166,8 +166,7 @@ class _Verify:
         """Which keys differ, and how."""
         self._keep("differences", "Keys that differ")
         self.verdict.differences = [
-            Difference(*row)
-            for row in self.warehouse.ask("verification_kinds", self.statements["verification_kinds"])
+            Difference(*row) for row in self.warehouse.ask("verification_kinds", self.statements["verification_kinds"])
         ]
         rows = self.warehouse.ask("verification_findings", self.statements["verification_findings"])
         names = (
