@@ -37,6 +37,14 @@ def variables() -> dict[str, Any]:
     return dict(loaded)
 
 
+def newest_change() -> int:
+    """When a file that SQL is compiled from was last changed, in nanoseconds."""
+    files = [project_dir() / "dbt_project.yml", find_profiles().file]
+    for folder in ("models", "macros", "analyses"):
+        files += (project_dir() / folder).rglob("*.*")
+    return max(file.stat().st_mtime_ns for file in files)
+
+
 @dataclass(frozen=True)
 class Schemas:
     """Where things are in a warehouse: the same rules as the sources' YAML and the macros."""

@@ -78,16 +78,12 @@ def statements(settings: Settings, job: dbt.Job, staging: Staging, place: str) -
     Raises:
         UsageError: the table lacks a column.
     """
-    return dbt.compiled(
-        settings,
-        job,
-        FOLDER,
-        {
-            "POLYTRADES_STAGING": staging.relation,
-            "POLYTRADES_STAGING_COLUMNS": json.dumps(columns_of(staging, settings.staging_columns)),
-            "POLYTRADES_WORK": place,
-        },
-    )
+    variables = {
+        "POLYTRADES_STAGING": staging.relation,
+        "POLYTRADES_STAGING_COLUMNS": json.dumps(columns_of(staging, settings.staging_columns)),
+        "POLYTRADES_WORK": place,
+    }
+    return dbt.compiled(settings, job, FOLDER, variables)
 
 
 def migrations(warehouse: Warehouse) -> list[Migration]:
