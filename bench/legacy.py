@@ -4,10 +4,11 @@
 
 Writes DIR/staging/*.parquet and DIR/truth.json; with `--answers` DIR/truth.parquet too, the rows that must win.
 
-What is in it: the ten columns of the old staging table. Each of `keys` fills stands there once as it happened and once
-more as an exact copy, in capital letters, in a local time, or as a correction that is newer and has to win; what is left
-of `rows` are further copies, older versions, copies that an older writer filed under the transaction hash, malformed
-rows, and one fill 99 times. Ids are order hashes, transaction hashes or composites. Transactions hold up to three fills.
+What is in it: the ten columns of the old staging table. Each of `keys` fills stands there once as it happened and
+once more as an exact copy, in capital letters, in a local time, or as a correction that is newer and has to win; what
+is left of `rows` are further copies, older versions, copies that an older writer filed under the transaction hash,
+malformed rows, and one fill 99 times. Ids are order hashes, transaction hashes or composites. Transactions hold up to
+three fills.
 The winner of every fill follows from its number, without a look at the table: no code of the project is used here.
 """
 
@@ -58,9 +59,12 @@ def fills(shape: Shape) -> str:
         end as fate,
         '0x' || lpad(lower(to_hex(hash(tx * 64 + 3) % 1100 * 2654435761 + 11259375)), 40, 'a0') as wallet,
         '0x' || md5('t' || tx) || md5('u' || tx) as tx_hash,
-        '0x' || md5('o' || if(i % 6 = 5, i // 600, i + 1000000007)) || md5('p' || if(i % 6 = 5, i // 600, -i)) as order_hash,
+        '0x' || md5('o' || if(i % 6 = 5, i // 600, i + 1000000007)) || md5('p' || if(i % 6 = 5, i // 600, -i))
+            as order_hash,
         timestamptz '2024-11-03 00:00:00+00'
-        + to_seconds((if(i >= {shape.keys}, hash(tx * 64 + 4) % {shape.keys // 2 + 1}, tx) * {_seconds(shape)}) // 1000000) as made_at,
+        + to_seconds(
+            (if(i >= {shape.keys}, hash(tx * 64 + 4) % {shape.keys // 2 + 1}, tx) * {_seconds(shape)}) // 1000000
+        ) as made_at,
         if(hash(i * 64 + 5) % 3 = 0, 'SELL', 'BUY') as side,
         hash(tx * 64 + 6) % 20000 as market,
         1000000 + hash(i * 64 + 7) % 900000000 as shares_raw,
@@ -87,7 +91,8 @@ def truth(shape: Shape) -> str:
             wallet as wallet_address,
             tx_hash,
             case when id_kind = 'order' then order_hash end as order_hash,
-            made_at + to_seconds(case fate when 'corrected' then 7 when 'shifted' then 5 * 3600 else 0 end) as timestamp,
+            made_at
+            + to_seconds(case fate when 'corrected' then 7 when 'shifted' then 5 * 3600 else 0 end) as timestamp,
             side,
             cast(usdc_raw + if(fate = 'corrected', 1, 0) as double) / cast(shares_raw as double) as price,
             cast(shares_raw as double) / 1000000 as shares_normalized,
@@ -111,7 +116,9 @@ def staging(shape: Shape, part: int = 0, parts: int = 1) -> str:
                     when r < {2 * shape.keys} then cast((cast(r as hugeint) * {_STRIDE}) % {shape.keys} as bigint)
                     when r < {2 * shape.keys + 97} then 7
                     -- some more often than others, and never the one of 99
-                    else greatest(8, cast(floor(pow((hash(r * 64 + 10) % 1000000) / 1e6, 1.15) * {shape.keys}) as bigint))
+                    else greatest(
+                        8, cast(floor(pow((hash(r * 64 + 10) % 1000000) / 1e6, 1.15) * {shape.keys}) as bigint)
+                    )
                 end as i,
                 case
                     when r < {shape.keys} then 'as it happened'
@@ -133,7 +140,8 @@ def staging(shape: Shape, part: int = 0, parts: int = 1) -> str:
                 {fills(shape)},
                 case
                     when wanted = 'second' and fate <> 'plain' then fate
-                    when wanted = 'second' then ['copy', 'capitals', 'local time'][1 + cast(hash(r * 64 + 13) % 3 as bigint)]
+                    when wanted = 'second'
+                        then ['copy', 'capitals', 'local time'][1 + cast(hash(r * 64 + 13) % 3 as bigint)]
                     when wanted in ('older', 'by transaction') and (id_kind <> 'order' or fate <> 'plain') then 'copy'
                     else wanted
                 end as written
@@ -159,7 +167,7 @@ def staging(shape: Shape, part: int = 0, parts: int = 1) -> str:
             case
                 when written = 'by transaction' or id_kind = 'transaction' then tx_hash
                 when id_kind = 'composite'
-                    then left(wallet || '_' || cast(cast(epoch(written_at) as bigint) as varchar) || '_' || tx_hash, 100)
+                    then left(wallet || '_' || cast(cast(epoch(written_at) as bigint) as text) || '_' || tx_hash, 100)
                 when written = 'capitals' then '0x' || upper(substr(order_hash, 3))
                 else order_hash
             end as id,
@@ -211,21 +219,19 @@ def production(shape: Shape) -> str:
 
 def overlap(connection: duckdb.DuckDBPyConnection, shape: Shape) -> int:
     """How many fills of the staging table stand in production."""
-    row = connection.execute(
+    ((count,),) = connection.execute(
         f"select count(*) from (select {fills(shape)} from range({shape.keys}) as numbers (i)) as fills "
         f"where i < {shape.keys} and i % 10 < 8 and id_kind = 'order'"
-    ).fetchone()
-    assert row is not None
-    return min(int(row[0]), shape.production)
+    ).fetchall()
+    return min(int(count), shape.production)
 
 
 def write_staging(connection: duckdb.DuckDBPyConnection, shape: Shape, folder: Path, files: int) -> None:
     """Writes the staging table as Parquet files."""
     folder.mkdir(parents=True, exist_ok=True)
     for part in range(files):
-        connection.execute(
-            f"copy ({staging(shape, part, files)}) to '{folder}/part-{part:04d}.parquet' (format parquet, compression zstd)"
-        )
+        file = folder / f"part-{part:04d}.parquet"
+        connection.execute(f"copy ({staging(shape, part, files)}) to '{file}' (format parquet, compression zstd)")
 
 
 def known_answer(connection: duckdb.DuckDBPyConnection, shape: Shape) -> dict[str, int]:

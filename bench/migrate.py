@@ -2,12 +2,11 @@
 
     .venv/bin/python bench/migrate.py [--scale 0.1] [--memory 4GB] [--keep DIR]
 
-Makes a staging table (bench/legacy.py) of `scale` times 165,569,306 rows, and a production table that has a part of it;
-then, one after the other in the same run and on the same files: a scan of all columns, a count of keys, the fastest bare
-de-duplication that we could write (late materialisation by a hash of the key), and `polytrades migrate audit`, `copy` and
-`verify`. Each with its wall time, the most memory that its processes held and the most disk that it took beside the
-warehouse. Then a night on the migrated table beside the same night on one that grew night by night. Writes
-bench/results/migrate.json.
+Makes a staging table (bench/legacy.py) of `scale` times 165,569,306 rows, and a production table that has a part of
+it; then, one after the other in the same run and on the same files: a scan of all columns, a count of keys, the fastest
+bare de-duplication that we could write (late materialisation by a hash of the key), and `polytrades migrate audit`,
+`copy` and `verify`. Each with its wall time, the most memory that its processes held and the most disk that it took
+beside the warehouse. Writes bench/results/migrate.json.
 """
 
 import argparse

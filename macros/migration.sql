@@ -67,15 +67,18 @@
     {{ return(columns) }}
 {%- endmacro %}
 
-{# What a row is compared by, as columns: its key and its content as two independent hashes of 64 bits each, and its
-   wallet and transaction as one. #}
-{% macro row_hashes(alias, contents=['content_1', 'content_2']) -%}
+{# What a row is compared by, as columns: its key as two independent hashes of 64 bits each, its wallet and transaction as
+   one, and its content as `contents` of them (0 to 2). #}
+{% macro row_hashes(alias, contents=2) -%}
     {{ key_hash_1(alias) }} as key_1,
     {{ key_hash_2(alias) }} as key_2,
     {{ pair_hash(alias) }} as pair
-    {%- for content in contents %},
-    {{ content_hash_1(alias) if content == 'content_1' else content_hash_2(alias) }} as {{ content }}
-    {%- endfor %}
+    {%- if contents > 0 %},
+    {{ content_hash_1(alias) }} as content_1
+    {%- endif %}
+    {%- if contents > 1 %},
+    {{ content_hash_2(alias) }} as content_2
+    {%- endif %}
 {%- endmacro %}
 
 {# Count and sums that two sets of rows share only if they are the same multiset. Sums, because in an XOR a pair of equal

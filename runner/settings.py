@@ -156,7 +156,8 @@ class Settings(BaseSettings):
     )
     staging_columns: dict[str, str] = Field(
         {},
-        description="For `polytrades migrate`: our name of a column and its name in the staging table, where they differ.",
+        description="For `polytrades migrate`: our name of a column and its name in the staging table, where these "
+        "differ.",
         examples=['{"tx_hash": "transaction_hash"}'],
     )
     lock_wait_seconds: float = Field(

@@ -27,8 +27,11 @@ class LegacyTable:
             for name, sql in (
                 ("staging", staging(shape)),
                 ("truth", truth(shape)),
-                ("production", f"select * exclude (is_overlap), 'exact' as key_quality, 'dome' as source "
-                f"from ({production(shape)})"),
+                (
+                    "production",
+                    f"select * exclude (is_overlap), 'exact' as key_quality, 'dome' as source "
+                    f"from ({production(shape)})",
+                ),
             ):
                 connection.execute(f"copy ({sql}) to '{self.file(name)}' (format parquet)")
             self.answer = known_answer(connection, shape)

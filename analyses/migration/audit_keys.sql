@@ -15,7 +15,7 @@ with staged as (
 
 hashed as (
     select
-        {{ row_hashes('staged', []) }},
+        {{ row_hashes('staged', 0) }},
         {{ fingerprint_64([
             "coalesce(staged.wallet_address, '')", "coalesce(staged.tx_hash, '')", "coalesce(staged.record_id, '')"
         ]) }} as raw_key,

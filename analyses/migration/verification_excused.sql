@@ -3,7 +3,7 @@
 with missing as (
     select
         staged.*,
-        {{ row_hashes('staged', []) }}
+        {{ row_hashes('staged', 0) }}
     from {{ ref('stg_legacy__trades') }} as staged
     where staged.broken_value is null
 ),

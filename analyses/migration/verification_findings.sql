@@ -14,7 +14,7 @@ stored as (
         stored.shares_raw,
         stored.usdc_raw,
         stored.token_label,
-        {{ row_hashes('stored', []) }}
+        {{ row_hashes('stored', 0) }}
     from {{ ref('trades') }} as stored
 ),
 
@@ -29,7 +29,7 @@ staged as (
         staged.shares_raw,
         staged.usdc_raw,
         staged.token_label,
-        {{ row_hashes('staged', []) }}
+        {{ row_hashes('staged', 0) }}
     from {{ ref('stg_legacy__trades') }} as staged
     where staged.broken_value is null
 ),

@@ -172,7 +172,7 @@ with staged as (
 hashed as (
     select
         staged.*,
-        {{ row_hashes('staged', ['content_1']) }},
+        {{ row_hashes('staged', 1) }},
         {{ clamped_micros('timestamp') }} as micros
     from staged
 ),
@@ -214,7 +214,7 @@ with staged as (
 
 select
     staged.* exclude (row_address),
-    {{ row_hashes('staged', []) }},
+    {{ row_hashes('staged', 0) }},
     coalesce(staged.broken_key, staged.broken_value) as broken_rule,
     case
         when coalesce(staged.broken_key, staged.broken_value) is not null then 'rejected'

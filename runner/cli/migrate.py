@@ -26,8 +26,8 @@ def register(app: typer.Typer) -> None:
     """Adds the commands."""
     migrate = typer.Typer(no_args_is_help=True, help="Move an old table of trades into production, with proof.")
     migrate.command(
-        epilog="Examples: polytrades migrate audit --staging main.trades_staging --html audit.html · polytrades migrate "
-        "audit --staging 'staging/*.parquet' --json"
+        epilog="Examples: polytrades migrate audit --staging main.trades_staging --html audit.html · "
+        "polytrades migrate audit --staging 'staging/*.parquet' --json"
     )(audit)
     migrate.command(
         epilog="Examples: polytrades migrate copy --staging main.trades_staging --dry-run · polytrades migrate copy "
@@ -111,7 +111,8 @@ def copy(
         output.result(
             {"command": "migrate copy", "exit_code": 0, "background": True, "log": str(log), "pid": process_id},
             escape(
-                f"Copying behind this terminal (process {process_id}); it writes {log}.\nNext: polytrades migrate status"
+                f"Copying behind this terminal (process {process_id}); it writes {log}.\n"
+                "Next: polytrades migrate status"
             ),
         )
         return

@@ -110,8 +110,8 @@ def plan_text(planned: CopyPlan) -> str:
             f"{planned.months_done:,} months are copied."
         )
     return (
-        f"Would begin a migration of {planned.staging} ({planned.rows:,} rows). Nothing that stands in production would be "
-        "changed. `polytrades migrate audit` says what is in it."
+        f"Would begin a migration of {planned.staging} ({planned.rows:,} rows). Nothing that stands in production would "
+        "be changed. `polytrades migrate audit` says what is in it."
     )
 
 
@@ -140,13 +140,13 @@ def undone_text(undone: Undone, dry_run: bool) -> str:
         return f"{verb} {undone.staging} ({undone.rows:,} rows) from {undone.saved}."
     if dry_run:
         return (
-            f"Would take back what the migration {undone.migration_id} copied of {undone.staging}: {undone.rows:,} fills "
-            f"of {undone.months:,} months, less what has been replaced since. Batches merged since "
+            f"Would take back what the migration {undone.migration_id} copied of {undone.staging}: {undone.rows:,} "
+            f"fills of {undone.months:,} months, less what has been replaced since. Batches merged since "
             f"{undone.begun_at:%Y-%m-%d %H:%M} UTC would be merged again by the next run."
         )
     return (
-        f"Took back {undone.rows:,} fills of {undone.staging}. {undone.batches_reopened:,} batches merged since the copy "
-        "will be merged again.\nNext: polytrades sync, or dbt build"
+        f"Took back {undone.rows:,} fills of {undone.staging}. {undone.batches_reopened:,} batches merged since the "
+        "copy will be merged again.\nNext: polytrades sync, or dbt build"
     )
 
 

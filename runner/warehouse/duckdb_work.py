@@ -155,8 +155,8 @@ def _files(name: str) -> list[Path] | None:
     if not name.endswith(".parquet"):
         if name.endswith((".csv", ".csv.gz")):
             raise UsageError(
-                f"{name} is CSV, in which a row has no place that can be found again. Make a table or a Parquet file of "
-                f"it: copy (from read_csv('{name}')) to 'staging.parquet'."
+                f"{name} is CSV, in which a row has no place that can be found again. Make a table or a Parquet file "
+                f"of it: copy (from read_csv('{name}')) to 'staging.parquet'."
             )
         return None
     pattern = Path(name)

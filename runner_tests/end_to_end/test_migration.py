@@ -5,9 +5,8 @@ The staging tables are made by bench/legacy.py, which knows their winners withou
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,7 +97,10 @@ FAULTS = (
     Fault("a doubled row", (f"insert into trades from trades where rowid = {ONE}",), "doubled"),
     Fault(
         "a pair of doubled rows, which an XOR would not see",
-        (f"insert into trades from trades where rowid = {ONE}", "insert into trades from trades where " + A_KEY + " limit 1"),
+        (
+            f"insert into trades from trades where rowid = {ONE}",
+            "insert into trades from trades where " + A_KEY + " limit 1",
+        ),
         "doubled",
     ),
     Fault(

@@ -52,9 +52,9 @@ def proof(warehouse: Warehouse, name: str | None) -> tuple[plan.Migration, Verif
     verdict = verdicts[0]
     if not verdict.is_green:
         raise UsageError(
-            f"The newest verification of {staging.name} ({verdict.verification_id}, {verdict.verified_at:%Y-%m-%d %H:%M} "
-            "UTC) found that production does not hold what it has to. The table stays. `polytrades migrate verify` says "
-            "what is wrong."
+            f"The newest verification of {staging.name} ({verdict.verification_id}, "
+            f"{verdict.verified_at:%Y-%m-%d %H:%M} UTC) found that production does not hold what it has to. The table "
+            "stays. `polytrades migrate verify` says what is wrong."
         )
     if not staging.is_table:
         raise UsageError(
@@ -127,9 +127,9 @@ def check_holds(
         if found != wanted:
             table = verdict.staging if side == "staging" else "trades"
             raise NotProven(
-                f"{table} has changed since the verification {verdict.verification_id} (it had {wanted.rows:,} rows, and "
-                f"has {found.rows:,}), so that says nothing of it any more. Nothing was dropped. Run `polytrades migrate "
-                "verify` again."
+                f"{table} has changed since the verification {verdict.verification_id} (it had {wanted.rows:,} rows, "
+                f"and has {found.rows:,}), so that says nothing of it any more. Nothing was dropped. Run `polytrades "
+                "migrate verify` again."
             )
 
 

@@ -66,8 +66,8 @@ def columns_of(staging: Staging, named: Mapping[str, str]) -> dict[str, str]:
     found = {column: name for column, name in found.items() if name in staging.columns}
     if missing := [column for column in _NEEDED if column not in found]:
         raise UsageError(
-            f"{staging.name} has no column {', '.join(missing)}; it has {', '.join(staging.columns)}. Say what they are "
-            f"called there: POLYTRADES_STAGING_COLUMNS='{json.dumps({missing[0]: 'name there'})}'."
+            f"{staging.name} has no column {', '.join(missing)}; it has {', '.join(staging.columns)}. Say what they "
+            f"are called there: POLYTRADES_STAGING_COLUMNS='{json.dumps({missing[0]: 'name there'})}'."
         )
     return found
 

@@ -18,7 +18,7 @@ class MigrationStatus:
 
     @property
     def stage(self) -> str:
-        """The last thing that was done: `copying`, `copied`, `verified`, `refuted`, `dropped`, `rolled back`, `none`."""
+        """What was done last: `copying`, `copied`, `verified`, `refuted`, `dropped`, `rolled back`; or `none`."""
         if self.migration is None:
             return "none"
         if self.migration.has("rolled_back"):
