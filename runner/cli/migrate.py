@@ -24,21 +24,29 @@ StagingOrNewest = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    migrate = typer.Typer(no_args_is_help=True, help="Move an old table of trades into production, with proof.")
+    migrate = typer.Typer(
+        no_args_is_help=True,
+        help="Move an old table of trades into production: audit, copy, verify, drop; and back.",
+        epilog="Examples: polytrades migrate audit --staging main.trades_staging · polytrades migrate status",
+    )
     migrate.command(
+        "audit",
         epilog="Examples: polytrades migrate audit --staging main.trades_staging --html audit.html · "
-        "polytrades migrate audit --staging 'staging/*.parquet' --json"
+        "polytrades migrate audit --staging 'staging/*.parquet' --json",
     )(audit)
     migrate.command(
+        "copy",
         epilog="Examples: polytrades migrate copy --staging main.trades_staging --dry-run · polytrades migrate copy "
-        "--staging main.trades_staging --background"
+        "--staging main.trades_staging --background",
     )(copy)
-    migrate.command(epilog="Example: polytrades migrate verify")(verify)
-    migrate.command(epilog="Examples: polytrades migrate drop · polytrades migrate drop --yes 20261128T103426Z-a0be11")(
-        drop
+    migrate.command("verify", epilog="Example: polytrades migrate verify")(verify)
+    migrate.command(
+        "drop", epilog="Examples: polytrades migrate drop · polytrades migrate drop --yes 20261128T103426Z-a0be11"
+    )(drop)
+    migrate.command("rollback", epilog="Examples: polytrades migrate rollback --dry-run · polytrades migrate rollback")(
+        rollback
     )
-    migrate.command(epilog="Examples: polytrades migrate rollback --dry-run · polytrades migrate rollback")(rollback)
-    migrate.command(epilog="Example: polytrades migrate status")(status)
+    migrate.command("status", epilog="Example: polytrades migrate status")(status)
     app.add_typer(migrate, name="migrate")
 
 
@@ -202,7 +210,7 @@ def drop(
         content | dropped.as_json(),
         escape(
             f"Dropped {dropped.staging} ({dropped.rows:,} rows). Its copy is {dropped.saved}; delete that when nobody "
-            "wants the table back. `polytrades migrate rollback` brings it back.\nNext: polytrades reconcile"
+            "wants the table back. `polytrades migrate rollback` brings it back."
         ),
     )
 

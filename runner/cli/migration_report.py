@@ -110,8 +110,8 @@ def plan_text(planned: CopyPlan) -> str:
             f"{planned.months_done:,} months are copied."
         )
     return (
-        f"Would begin a migration of {planned.staging} ({planned.rows:,} rows). Nothing that stands in production would "
-        "be changed. `polytrades migrate audit` says what is in it."
+        f"Would begin a migration of {planned.staging} ({planned.rows:,} rows). Nothing that stands in production "
+        "would be changed. `polytrades migrate audit` says what is in it."
     )
 
 

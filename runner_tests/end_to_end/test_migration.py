@@ -1,4 +1,4 @@
-"""Promises of the migration: the newest row of every key, once; nothing that was there is touched; a proof that can fail.
+"""The migration: of every key the newest row, once; nothing that was there is touched; a proof that can fail.
 
 The staging tables are made by bench/legacy.py, which knows their winners without looking at them.
 """

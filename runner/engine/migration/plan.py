@@ -46,8 +46,8 @@ def look_at(warehouse: Warehouse, name: str) -> Staging:
     staging = warehouse.find_staging(name)
     if staging.is_table and staging.name.rpartition(".")[2] in ("trades", "trade_collisions"):
         raise UsageError(
-            f"{staging.name} is production, not a staging table. `polytrades repair` puts its keys right; --staging "
-            "names the table that is to be copied into it."
+            f"{staging.name} is production, not a staging table. --staging names the table that is to be copied into "
+            "it."
         )
     return staging
 

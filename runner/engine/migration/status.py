@@ -42,7 +42,7 @@ class MigrationStatus:
             "copied": "polytrades migrate verify",
             "verified": "polytrades migrate drop",
             "refuted": "polytrades migrate verify",
-            "dropped": "polytrades reconcile",
+            "dropped": "polytrades sync",
             "rolled back": f"polytrades migrate copy --staging {staging}",
         }[self.stage]
 
