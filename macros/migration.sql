@@ -4,6 +4,7 @@
 
     POLYTRADES_STAGING          the table as SQL: a quoted name, or read_parquet('…')
     POLYTRADES_STAGING_COLUMNS  JSON: our name of a column → its name there; what is not named is not there
+    POLYTRADES_INTO             the table that gets the rows, if it is not `trades`
     POLYTRADES_WORK             where this migration keeps its work tables
 
   Unset, the table is one without rows, so that the project parses and compiles without it.
@@ -20,23 +21,38 @@
     {{ return('(select ' ~ nothing | join(', ') ~ ' limit 0)') }}
 {%- endmacro %}
 
+{# The table that gets the rows: production, or what is to become it. #}
+{% macro migrated_into() -%}
+    {%- set production = ref('trades') -%}
+    {{ return(env_var('POLYTRADES_INTO', '') or production) }}
+{%- endmacro %}
+
 {# Our name of a column → its name in the table. Without a word from the runner the ten columns of the old staging. #}
 {% macro legacy_columns() -%}
     {%- set ten = {} -%}
-    {%- for column in legacy_types() if column not in ['order_hash', 'taker', 'market_slug', 'title'] -%}
+    {%- for column in [
+        'id', 'condition_id', 'wallet_address', 'timestamp', 'side', 'price', 'shares_normalized', 'token_label',
+        'token_id', 'tx_hash'
+    ] -%}
         {%- do ten.update({column: column}) -%}
     {%- endfor -%}
     {{ return(fromjson(env_var('POLYTRADES_STAGING_COLUMNS', tojson(ten)))) }}
 {%- endmacro %}
 
-{# Every column that such a table can have, with its type. #}
+{# Every column that such a table can have, with its type: those of production, old and new. #}
 {% macro legacy_types() -%}
     {%- set types = {} -%}
     {%- for column in [
         'id', 'condition_id', 'wallet_address', 'timestamp', 'side', 'price', 'shares_normalized', 'token_label',
-        'token_id', 'tx_hash', 'order_hash', 'taker', 'market_slug', 'title'
+        'token_id', 'tx_hash', 'order_hash', 'taker', 'market_slug', 'title', 'shares_raw', 'usdc_raw', 'is_taker_leg',
+        'key_quality', 'log_index', 'block_number', 'contract_address', 'source', 'upstream_version', 'extra_fields',
+        'content_hash', 'completed_from'
     ] -%}
-        {%- set type = {'timestamp': 'timestamp', 'price': 'float64', 'shares_normalized': 'float64'}.get(column, 'string') -%}
+        {%- set type = {
+            'timestamp': 'timestamp', 'price': 'float64', 'shares_normalized': 'float64', 'shares_raw': 'bigint',
+            'usdc_raw': 'bigint', 'is_taker_leg': 'boolean', 'log_index': 'bigint', 'block_number': 'bigint',
+            'upstream_version': 'bigint'
+        }.get(column, 'string') -%}
         {%- do types.update({column: column_type(type)}) -%}
     {%- endfor -%}
     {{ return(types) }}

@@ -34,6 +34,7 @@ SITES = {
     "work.recorded": "A work table of a migration is recorded; the next step has not begun.",
     "month.copied": "A month is copied, in a transaction that has not ended where there is one; it is not recorded.",
     "month.recorded": "A month is copied and recorded; the next one has not begun.",
+    "trades.swapped": "The repaired table is production; that is not recorded.",
     "staging.saved": "The staging table has a copy; it is not dropped.",
     "staging.dropped": "The staging table is dropped, and that is recorded.",
     "month.taken.back": "A copied month is deleted from production again; the ledger is not reopened.",

@@ -2,4 +2,4 @@
 select
     {{ row_hashes('stored') }},
     stored.timestamp
-from {{ ref('trades') }} as stored
+from {{ migrated_into() }} as stored

@@ -15,7 +15,7 @@ known as (
         and key_quality in ('exact', 'repaired')
     union all
     select wallet_address, tx_hash, token_id, side, shares_raw, usdc_raw
-    from {{ ref('trades') }}
+    from {{ migrated_into() }}
     where key_quality in ('exact', 'repaired')
 )
 

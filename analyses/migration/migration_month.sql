@@ -17,7 +17,7 @@ where
     )
     and not exists (
         select 1
-        from {{ ref('trades') }} as stored
+        from {{ migrated_into() }} as stored
         where
             stored.timestamp >= @since
             and stored.timestamp < @until

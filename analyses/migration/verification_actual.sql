@@ -2,4 +2,4 @@
 select
     {{ row_hashes('stored') }},
     {{ utc_month('stored.timestamp') }} as month
-from {{ ref('trades') }} as stored
+from {{ migrated_into() }} as stored

@@ -22,7 +22,7 @@ select distinct
     concerned.key_2,
     case when concerned.broken_key is not null then 'rejected' else 'claimed' end as reason
 from concerned
-left join {{ ref('trades') }} as known
+left join {{ migrated_into() }} as known
     on
         concerned.wallet_address = known.wallet_address
         and concerned.tx_hash = known.tx_hash

@@ -15,7 +15,7 @@ stored as (
         stored.usdc_raw,
         stored.token_label,
         {{ row_hashes('stored', 0) }}
-    from {{ ref('trades') }} as stored
+    from {{ migrated_into() }} as stored
 ),
 
 staged as (

@@ -127,7 +127,8 @@
   left out; rows with a broken value, each for itself. `before` holds the keys of production.
 
   DuckDB: their addresses alone. Order and address are one number of 128 bits, so that the search for the newest
-  carries nothing else: 51 bits of time, 33 of the content's hash, 44 of the address. BigQuery: the rows.
+  carries nothing else: 3 bits of the source's rank, 51 of time, 33 of the content's hash, 41 of the address (which is
+  2,048 files of 2^30 rows). BigQuery: the rows.
 #}
 {% macro newest_rows() -%}{{ return(adapter.dispatch('newest_rows', 'polytrades')()) }}{%- endmacro %}
 {% macro duckdb__newest_rows() -%}
@@ -139,8 +140,9 @@ versions as (
     select
         case when broken_value is null then {{ key_hash_1('staged') }} else hash(row_address) end as key_1,
         case when broken_value is null then {{ key_hash_2('staged') }} else 0 end as key_2,
-        (cast({{ clamped_micros('timestamp') }} as uhugeint) << 77)
-        | (cast({{ content_hash_1('staged') }} >> 31 as uhugeint) << 44)
+        (cast(7 - least(source_rank, 7) as uhugeint) << 125)
+        | (cast({{ clamped_micros('timestamp') }} as uhugeint) << 74)
+        | (cast({{ content_hash_1('staged') }} >> 31 as uhugeint) << 41)
         | cast(row_address as uhugeint) as version
     from staged
 ),
@@ -154,7 +156,7 @@ newest as (
     group by key_1, key_2
 )
 
-select cast(newest.version & 17592186044415 as bigint) as row_address
+select cast(newest.version & 2199023255551 as bigint) as row_address
 from newest
 where not exists (
     select 1
@@ -181,7 +183,7 @@ newest as (
     select *
     from hashed
     where broken_value is null
-    qualify row_number() over (partition by key_1, key_2 order by micros desc, content_1 desc) = 1
+    qualify row_number() over (partition by key_1, key_2 order by source_rank, micros desc, content_1 desc) = 1
     union all
     select *
     from hashed
@@ -235,11 +237,12 @@ inner join {{ work_table('winners') }} as winners
         any_value(pair) as pair,
         cast(max(version) & 18446744073709551615 as ubigint) as content_1,
         arg_max(content_2, version) as content_2,
-        make_timestamptz(cast(max(version) >> 64 as bigint)) as timestamp
+        make_timestamptz(cast((max(version) >> 64) & 2251799813685247 as bigint)) as timestamp
     from (
         select
             {{ row_hashes('staged') }},
-            (cast({{ clamped_micros('staged.timestamp') }} as uhugeint) << 64)
+            (cast(7 - least(staged.source_rank, 7) as uhugeint) << 115)
+            | (cast({{ clamped_micros('staged.timestamp') }} as uhugeint) << 64)
             | cast({{ content_hash_1('staged') }} as uhugeint) as version
         from {{ ref('stg_legacy__trades') }} as staged
         where staged.broken_value is null
@@ -258,12 +261,13 @@ inner join {{ work_table('winners') }} as winners
         select
             {{ row_hashes('staged') }},
             staged.timestamp,
+            staged.source_rank,
             {{ clamped_micros('staged.timestamp') }} as micros
         from {{ ref('stg_legacy__trades') }} as staged
         where staged.broken_value is null
     ) as versions
     where true
-    qualify row_number() over (partition by key_1, key_2 order by micros desc, content_1 desc) = 1
+    qualify row_number() over (partition by key_1, key_2 order by source_rank, micros desc, content_1 desc) = 1
 {%- endmacro %}
 
 {# A hash of a row of the table as it stands there. #}

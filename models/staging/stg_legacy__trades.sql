@@ -1,10 +1,7 @@
 {{ config(materialized='ephemeral') }}
 
-{% set given = [
-    'id', 'order_hash', 'condition_id', 'wallet_address', 'timestamp', 'side', 'price', 'shares_normalized', 'token_label',
-    'token_id', 'tx_hash', 'taker', 'market_slug', 'title', 'shares_raw', 'usdc_raw', 'is_taker_leg', 'key_quality', 'source'
-] %}
 {% set hex_columns = ['id', 'wallet_address', 'tx_hash', 'order_hash', 'condition_id', 'taker'] %}
+{% set has_source = 'source' in legacy_columns() %}
 
 with legacy as (
     select
@@ -18,14 +15,14 @@ with legacy as (
 sized as (
     select
         *,
-        {{ shares_in_units('shares_normalized') }} as shares_raw
+        coalesce(shares_raw, {{ shares_in_units('shares_normalized') }}) as exact_shares_raw
     from legacy
 ),
 
 valued as (
     select
         *,
-        {{ usdc_in_units('price', 'shares_raw') }} as usdc_raw,
+        coalesce(usdc_raw, {{ usdc_in_units('price', 'exact_shares_raw') }}) as exact_usdc_raw,
         {{ presumed_order_hash('order_hash', 'id', 'tx_hash') }} as presumed_order_hash
     from sized
 ),
@@ -35,57 +32,70 @@ keyed as (
         *,
         coalesce(
             presumed_order_hash,
-            {{ stand_in_order_hash('wallet_address', 'tx_hash', 'token_id', 'side', 'shares_raw', 'usdc_raw') }}
+            {{ stand_in_order_hash(
+                'wallet_address', 'tx_hash', 'token_id', 'side', 'exact_shares_raw', 'exact_usdc_raw'
+            ) }}
         ) as complete_order_hash
     from valued
 )
 
 select
     -- as `trades` has them
-    complete_order_hash as id,
-    condition_id,
-    wallet_address,
-    timestamp,
-    side,
-    price,
-    shares_normalized,
-    token_label,
-    token_id,
-    tx_hash,
-    complete_order_hash as order_hash,
-    taker,
-    market_slug,
-    title,
-    shares_raw,
-    usdc_raw,
-    {% if legacy_columns().get('taker') %}
+    keyed.complete_order_hash as id,
+    keyed.condition_id,
+    keyed.wallet_address,
+    keyed.timestamp,
+    keyed.side,
+    keyed.price,
+    keyed.shares_normalized,
+    keyed.token_label,
+    keyed.token_id,
+    keyed.tx_hash,
+    keyed.complete_order_hash as order_hash,
+    keyed.taker,
+    keyed.market_slug,
+    keyed.title,
+    keyed.exact_shares_raw as shares_raw,
+    keyed.exact_usdc_raw as usdc_raw,
+    {% if 'taker' in legacy_columns() %}
     case
-        when taker is not null then taker in (select contract_address from {{ ref('exchange_contracts') }})
+        when keyed.taker is not null then keyed.taker in (select contract_address from {{ ref('exchange_contracts') }})
     end as is_taker_leg,
     {% else %}
-    cast(null as {{ column_type('boolean') }}) as is_taker_leg,
+    keyed.is_taker_leg,
     {% endif %}
     case
-        when presumed_order_hash = order_hash then 'exact'
-        when presumed_order_hash is not null then 'repaired'
+        when keyed.presumed_order_hash = keyed.order_hash then coalesce(keyed.key_quality, 'exact')
+        when keyed.presumed_order_hash is not null then 'repaired'
         else '{{ 'stand_in' if missing_order_hash_policy() == 'distinct' else 'collapsed' }}'
     end as key_quality,
-    'legacy' as source,
-    {% for column in contract_columns('trades') if column.name not in given %}
-    cast(null as {{ column.data_type }}) as {{ column.name }},
-    {% endfor %}
+    keyed.log_index,
+    keyed.block_number,
+    keyed.contract_address,
+    coalesce(keyed.source, 'legacy') as source,
+    keyed.upstream_version,
+    keyed.extra_fields,
+    keyed.content_hash,
+    keyed.completed_from,
 
     -- the row itself
-    id as record_id,
-    row_address,
+    keyed.id as record_id,
+    keyed.row_address,
+    {{ 'coalesce(ranks.source_rank, 7)' if has_source else '4' }} as source_rank,
 
     -- the rules that it breaks
-    {{ broken_value_rule('timestamp', 'token_id', 'side', 'price', 'shares_raw', 'usdc_raw') }} as broken_value,
+    {{ broken_value_rule(
+        'keyed.timestamp', 'keyed.token_id', 'keyed.side', 'keyed.price', 'keyed.exact_shares_raw', 'keyed.exact_usdc_raw'
+    ) }} as broken_value,
     coalesce(
-        {{ broken_key_rule('wallet_address', 'tx_hash') }},
+        {{ broken_key_rule('keyed.wallet_address', 'keyed.tx_hash') }},
         case
-            when presumed_order_hash is not null and not {{ looks_like_hash('presumed_order_hash') }}
+            when keyed.presumed_order_hash is not null and not {{ looks_like_hash('keyed.presumed_order_hash') }}
                 then 'bad_order_hash'
         end
     ) as broken_key
 from keyed
+{% if has_source -%}
+left join {{ ref('source_ranks') }} as ranks
+    on coalesce(keyed.source, 'legacy') = ranks.source
+{%- endif %}

@@ -5,10 +5,12 @@ from itertools import groupby
 from runner.cli.output import shortened
 from runner.engine.migration.audit import Audit
 from runner.engine.migration.copy import Copied, CopyPlan
+from runner.engine.migration.repair import Repaired
 from runner.engine.migration.rollback import Undone
 from runner.engine.migration.status import MigrationStatus
 from runner.engine.migration.verify import Verdict
 from runner.units import as_bytes, duration
+from runner.warehouse.migrating import KeyDefects
 
 
 def verdict_text(verdict: Verdict) -> str:
@@ -138,6 +140,9 @@ def undone_text(undone: Undone, dry_run: bool) -> str:
     if undone.what == "drop":
         verb = "Would bring back" if dry_run else "Brought back"
         return f"{verb} {undone.staging} ({undone.rows:,} rows) from {undone.saved}."
+    if undone.what.endswith("repair"):
+        verb = "Would bring back" if dry_run else "Brought back"
+        return f"{verb} `trades` as it was before the repair ({undone.saved or 'nothing was swapped'})."
     if dry_run:
         return (
             f"Would take back what the migration {undone.migration_id} copied of {undone.staging}: {undone.rows:,} "
@@ -169,3 +174,29 @@ def status_text(found: MigrationStatus, log: list[str]) -> str:
         lines += ["  log", *(f"    {line}" for line in log)]
     lines.append(f"Next: {found.next_step}")
     return "\n".join(lines)
+
+
+def defects_text(defects: KeyDefects) -> str:
+    """What is wrong with production's keys."""
+    head = "The keys of `trades` are in order." if defects.are_none else "`trades` needs a repair: polytrades repair"
+    return (
+        f"{head}\n"
+        f"  rows                {defects.rows:>14,}\n"
+        f"  without a whole key {defects.null_keys:>14,} rows\n"
+        f"  double              {defects.double_keys:>14,} keys\n"
+        f"  in capital letters  {defects.other_case_keys:>14,} rows"
+    )
+
+
+def repaired_text(repaired: Repaired) -> str:
+    """What a repair did."""
+    if repaired.copied is None:
+        return defects_text(repaired.defects)
+    copied = repaired.copied
+    rows = f"{repaired.defects.rows:,} rows became {copied.copied:,} fills; {copied.rejected:,} rejected."
+    if repaired.kept_as is None:
+        return f"Not repaired: the new table was not proven, and `trades` is as it was. {rows}"
+    return (
+        f"Repaired. {rows}\nThe old table is kept as {repaired.kept_as}; `polytrades migrate rollback` brings it back, "
+        "and when nobody wants that, drop it."
+    )

@@ -75,6 +75,9 @@ class BigQueryWork(Migration):
             if table.startswith(prefix):
                 self._execute("forget_work", f"drop table if exists {self._quoted(dataset, table)}")
 
+    def _day_layout(self) -> str:
+        return " partition by timestamp_trunc(timestamp, day) cluster by wallet_address, condition_id"
+
     def save_staging(self, staging: Staging, migration_id: str) -> str:
         """See Migrating. A snapshot: it costs nothing until the table is gone, and cannot be changed."""
         self._create_schema(self._schemas.migration)

@@ -2,9 +2,11 @@
 
 import re
 import shutil
+import threading
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from runner.warehouse.migrating import Staging, State, Step
 from runner.warehouse.migration import Migration
 
 _TABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)?")
+_LOOKS_UP_AFTER = 0.2
+"""Seconds."""
 _PARTITIONED = ("rows",)
 """Work tables that are kept as one folder a month."""
 
@@ -24,6 +28,8 @@ class DuckDBWork(Migration):
     """Reads and writes work files through the warehouse's own connection."""
 
     path: Path
+    _bounds: tuple[str, ...] = ()
+    """Settings of each connection while a migration works."""
 
     @abstractmethod
     def _connected(self, read_only: bool = False) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
@@ -42,23 +48,54 @@ class DuckDBWork(Migration):
         return f"read_parquet({_text(f'{place}/{pattern}')})"
 
     @contextmanager
-    def _bounded(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection that keeps to the memory of the settings and writes what does not fit beside the work files."""
+    def _bounded(self) -> Iterator[None]:
+        """Connections of the block keep to the memory of the settings; what does not fit goes beside the work files."""
         self._work_folder.mkdir(parents=True, exist_ok=True)
-        with self._connected() as connection:
-            connection.execute(f"set memory_limit = {_text(self._settings.migration_memory)}")
-            connection.execute(f"set temp_directory = {_text(str(self._work_folder / 'spill'))}")
-            connection.execute("set preserve_insertion_order = false")
+        self._bounds = (
+            f"set memory_limit = {_text(self._settings.migration_memory)}",
+            f"set temp_directory = {_text(str(self._work_folder / 'spill'))}",
+            "set preserve_insertion_order = false",
+        )
+        try:
+            yield
+        finally:
+            self._bounds = ()
+
+    def _rows(self, connection: duckdb.DuckDBPyConnection, sql: str, parameters: Any) -> list[tuple[Any, ...]]:
+        """Runs a statement. One that may take minutes runs beside us, so that Ctrl-C and SIGTERM can end it."""
+        if not self._bounds:
+            return connection.execute(sql, parameters).fetchall()
+        rows: list[tuple[Any, ...]] = []
+        failed: list[BaseException] = []
+
+        def run() -> None:
             try:
-                yield connection
-            finally:
-                connection.execute("reset memory_limit")
-                connection.execute("reset preserve_insertion_order")
+                rows.extend(connection.execute(sql, parameters).fetchall())
+            except BaseException as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        try:
+            while thread.is_alive():
+                thread.join(_LOOKS_UP_AFTER)
+        except BaseException:
+            connection.interrupt()
+            thread.join()
+            raise
+        if failed:
+            raise failed[0]
+        return rows
 
     def ask(self, name: str, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """See Migrating."""
         with self._bounded():
             return super().ask(name, sql, **parameters)
+
+    def copy_month(self, into: str, sql: str, since: datetime, until: datetime, done: Step) -> int:
+        """See Migrating."""
+        with self._bounded():
+            return super().copy_month(into, sql, since, until, done)
 
     def find_staging(self, name: str) -> Staging:
         """See Migrating."""
@@ -96,9 +133,14 @@ class DuckDBWork(Migration):
         writing = folder / f"{kept.name}.writing"
         _remove(writing)
         layout = ", partition_by (month), overwrite true" if name in _PARTITIONED else ""
-        with self._bounded() as connection:
-            statement = f"copy ({sql}) to {_text(str(writing))} (format parquet, compression lz4_raw{layout})"
-            rows = _one(connection.execute(re.sub(r"@(\w+)", r"$\1", statement), parameters))
+        with self._bounded():
+            written = f"copy ({sql}) to {_text(str(writing))} (format parquet, compression lz4_raw{layout})"
+            rows = self._execute(name, written, **parameters)
+            if name in _PARTITIONED and not rows:  # a folder without a file could not be read
+                nothing = writing / "month=none"
+                nothing.mkdir(parents=True, exist_ok=True)
+                empty = f"copy (select * exclude (month) from ({sql}) limit 0) to {_text(f'{nothing}/0.parquet')}"
+                self._execute(name, f"{empty} (format parquet)", **parameters)
         _remove(kept)
         writing.rename(kept)
         failpoints.passing("work.kept")
@@ -116,10 +158,10 @@ class DuckDBWork(Migration):
         """See Migrating. A Parquet file beside the DuckDB file, renamed when it is whole."""
         saved = self._work_folder / f"{staging.name}-{migration_id}.parquet"
         writing = saved.with_name(saved.name + ".writing")
-        with self._bounded() as connection:
-            connection.execute("set preserve_insertion_order = true")
-            connection.execute(
-                f"copy (select * from {staging.relation}) to {_text(str(writing))} (format parquet, compression zstd)"
+        with self._bounded():
+            self._execute(
+                "save_staging",
+                f"copy (select * from {staging.relation}) to {_text(str(writing))} (format parquet, compression zstd)",
             )
         writing.rename(saved)
         failpoints.passing("staging.saved")

@@ -79,6 +79,25 @@ class Verification:
     verified_at: datetime
 
 
+@dataclass(frozen=True)
+class KeyDefects:
+    """Rows of `trades`, and what is wrong with their keys.
+
+    `null_keys` rows lack a part of it or their time, `double_keys` stand there more than once, `other_case_keys` rows
+    have capital letters in it.
+    """
+
+    rows: int
+    null_keys: int
+    double_keys: int
+    other_case_keys: int
+
+    @property
+    def are_none(self) -> bool:
+        """True if every key is whole and there once."""
+        return not (self.null_keys or self.double_keys or self.other_case_keys)
+
+
 class Migrating(Protocol):
     """The part of a warehouse that moves a table. Statements are what dbt has compiled from analyses/migration."""
 
@@ -107,8 +126,20 @@ class Migrating(Protocol):
     def forget_work(self, place: str) -> None:
         """Removes a migration's work tables."""
 
-    def copy_month(self, sql: str, since: datetime, until: datetime, done: Step) -> int:
-        """Inserts a month into `trades` and records the step, together where the warehouse can; gives the new rows."""
+    def mart_relation(self, table: str) -> str:
+        """A table of the production schema as SQL."""
+
+    def key_defects(self) -> "KeyDefects":
+        """Reads the keys of all rows of `trades`."""
+
+    def make_trades(self, table: str) -> None:
+        """Makes an empty table like `trades` in the production schema, if it is not there."""
+
+    def swap(self, comes: str, goes_to: str) -> None:
+        """Renames `trades` to `goes_to` and `comes` to `trades`; what of it is done already is not done again."""
+
+    def copy_month(self, into: str, sql: str, since: datetime, until: datetime, done: Step) -> int:
+        """Inserts a month into a table and records the step, together where the warehouse can; gives the new rows."""
 
     def keep_rejected(self, sql: str, staging: str, run_id: str, at: datetime) -> int:
         """Adds to the quarantine what is not there yet; gives its rows."""

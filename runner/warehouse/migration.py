@@ -6,7 +6,7 @@ from typing import Any
 
 from runner import failpoints, project
 from runner.errors import HeldBack
-from runner.warehouse.migrating import State, Step, Verification
+from runner.warehouse.migrating import KeyDefects, State, Step, Verification
 from runner.warehouse.statements import Statements
 
 _FILLS_MARTS = ["trades", "trade_collisions", "traders", "awaiting_metadata"]
@@ -24,13 +24,58 @@ class Migration(Statements):
         """See Migrating."""
         return self._has_mart("trades")
 
-    def copy_month(self, sql: str, since: datetime, until: datetime, done: Step) -> int:
+    def mart_relation(self, table: str) -> str:
+        """See Migrating."""
+        return self._mart(table)
+
+    def key_defects(self) -> KeyDefects:
+        """See Migrating."""
+        columns = self._columns(self._schemas.production, "trades") or {}
+        keys = [name for name in ("wallet_address", "tx_hash", "order_hash") if name in columns]
+        is_null = " or ".join(f"{name} is null" for name in (*keys, "timestamp"))
+        is_other_case = " or ".join(f"{name} <> lower({name})" for name in keys)
+        rows, null_keys, other_case_keys = self._one(
+            "count_key_defects",
+            f"select count(*), count(case when {is_null} then 1 end), count(case when {is_other_case} then 1 end) "
+            f"from {self._mart('trades')}",
+        )
+        lowered = ", ".join(f"lower({name}) as {name}" for name in keys)
+        (double_keys,) = self._one(
+            "count_double_keys",
+            f"select count(*) from (select {', '.join(keys)} from (select {lowered} from {self._mart('trades')} "
+            f"where not ({is_null})) as lowered group by {', '.join(keys)} having count(*) > 1) as twice",
+        )
+        return KeyDefects(rows, null_keys, double_keys, other_case_keys)
+
+    def make_trades(self, table: str) -> None:
+        """See Migrating."""
+        columns = ", ".join(
+            f"{self._quoted(name)} {self._type(kind)}" for name, kind in project.mart_columns("trades").items()
+        )
+        self._execute("make_trades", f"create table if not exists {self._mart(table)} ({columns}){self._day_layout()}")
+
+    def swap(self, comes: str, goes_to: str) -> None:
+        """See Migrating."""
+        with self._step():
+            if self._has_mart(comes):
+                if self._has_mart("trades"):
+                    self._execute(
+                        "set_trades_aside", f"alter table {self._mart('trades')} rename to {self._quoted(goes_to)}"
+                    )
+                self._execute("rename_to_trades", f"alter table {self._mart(comes)} rename to {self._quoted('trades')}")
+        failpoints.passing("trades.swapped")
+
+    def _day_layout(self) -> str:
+        """What a CREATE TABLE says of partitions, where there are such."""
+        return ""
+
+    def copy_month(self, into: str, sql: str, since: datetime, until: datetime, done: Step) -> int:
         """See Migrating. The lease is looked at by the query, as by every statement that must not be sent by two."""
         columns = ", ".join(self._quoted(name) for name in project.mart_columns("trades"))
         with self._step():
             written = self._execute(
                 "migration_month",
-                f"insert into {self._mart('trades')} ({columns}) {sql}",
+                f"insert into {self._mart(into)} ({columns}) {sql}",
                 month=done.slice,
                 since=since,
                 until=until,

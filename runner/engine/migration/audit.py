@@ -103,7 +103,7 @@ def audit(settings: Settings, warehouse: Warehouse, name: str, display: Display)
     run_id = new_run_id()
     warehouse.names_jobs("migrate audit", run_id)
     place = warehouse.work_place(f"audit-{run_id}")
-    statements = plan.statements(settings, dbt.Job("migrate audit", run_id), staging, place)
+    statements = plan.statements(settings, warehouse, dbt.Job("migrate audit", run_id), staging, place)
     found.bytes_of_copy = warehouse.statement_bytes(statements)
 
     def ask(name: str) -> list[tuple[Any, ...]]:

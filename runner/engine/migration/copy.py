@@ -88,9 +88,9 @@ def plan_copy(settings: Settings, warehouse: Warehouse, name: str) -> CopyPlan:
     return CopyPlan(staging.name, staging.rows, migration.migration_id, months, migration.is_copied)
 
 
-def going_on(warehouse: Warehouse, staging: Staging) -> plan.Migration | None:
+def going_on(warehouse: Warehouse, staging: Staging, into: str = plan.TRADES) -> plan.Migration | None:
     """The migration of this very table, as it stands there now, that a copy goes on with; None: it begins one."""
-    found = plan.newest(warehouse, staging.name)
+    found = plan.newest(warehouse, staging.name, into)
     if found is None or found.has("rolled_back") or found.staging.identity != staging.identity:
         return None
     return replace(found, staging=staging)
@@ -112,36 +112,54 @@ def copy(settings: Settings, warehouse: Warehouse, name: str, display: Display) 
         with Recorded("migrate copy", warehouse, run_id, wallets=0) as summary:
             if not warehouse.has_production():
                 build(settings, warehouse, summary, display)  # an empty production, with everything that it consists of
-            copied = _Copy(settings, warehouse, summary, display, name).run()
+            copied = Copy(settings, warehouse, summary, display, plan.look_at(warehouse, name)).run()
             summary.fills_new = copied.copied
     return summary, copied
 
 
-class _Copy:
-    """One call of `copy`: the steps that have not been done."""
+class Copy:
+    """One call of `copy`: the steps that have not been done. `into` is the table that gets the rows."""
 
-    def __init__(self, settings: Settings, warehouse: Warehouse, summary: Summary, display: Display, name: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        warehouse: Warehouse,
+        summary: Summary,
+        display: Display,
+        staging: Staging,
+        into: str = plan.TRADES,
+    ) -> None:
         self.settings = settings
         self.warehouse = warehouse
         self.run_id = summary.run_id
         self.display = display
-        staging = plan.look_at(warehouse, name)
-        found = going_on(warehouse, staging)
-        self.migration = found or plan.Migration(self.run_id, staging, warehouse.work_place(self.run_id), utc_now(), ())
+        found = going_on(warehouse, staging, into)
+        self.migration = found or plan.Migration(
+            self.run_id, staging, warehouse.work_place(self.run_id), utc_now(), (), into
+        )
         self.copied = Copied(self.migration.migration_id, staging.name, staging.rows)
         if found and not found.is_copied:
             display.note(f"Going on with the migration {self.migration.migration_id} of {staging.name}.")
 
     def run(self) -> Copied:
+        """Does what is left to do; gives what is copied altogether."""
         if self.migration.is_copied:
             self.copied.was_copied_before = True
             return self._told()
         job = dbt.Job("migrate copy", self.run_id)
+        migration = self.migration
         with self._timed("compile"):
-            self.statements = plan.statements(self.settings, job, self.migration.staging, self.migration.place)
+            self.statements = plan.statements(
+                self.settings, self.warehouse, job, migration.staging, migration.place, migration.into
+            )
         if not self.migration.has("begun"):
             staging = self.migration.staging
-            detail = {"rows": staging.rows, "identity": staging.identity, "is_table": staging.is_table}
+            detail = {
+                "rows": staging.rows,
+                "identity": staging.identity,
+                "is_table": staging.is_table,
+                "into": migration.into,
+            }
             self._record("begun", "", staging.rows, detail, self.migration.begun_at)
         for name in _WORK:
             self._make(name)
@@ -171,7 +189,11 @@ class _Copy:
                 since, until = plan.month_window(month)
                 with self._timed("months"):
                     self.warehouse.copy_month(
-                        self.statements["migration_month"], since, until, self._step("month", month, rows)
+                        self.migration.into,
+                        self.statements["migration_month"],
+                        since,
+                        until,
+                        self._step("month", month, rows),
                     )
             done += rows
             rate = done / max(time.monotonic() - began, 0.001)
@@ -182,8 +204,9 @@ class _Copy:
                 self.warehouse.keep_rejected(
                     self.statements["migration_rejected"], self.migration.staging.name, self.run_id, utc_now()
                 )
-        with self._timed("traders"):
-            self.warehouse.widen_traders(self.statements["migration_traders"])
+        if self.migration.into == plan.TRADES:
+            with self._timed("traders"):
+                self.warehouse.widen_traders(self.statements["migration_traders"])
         self._record("copied", "", total)
 
     def _told(self) -> Copied:

@@ -89,7 +89,7 @@ def drop(
         writing(settings, warehouse, "migrate drop", run_id, display),
         Recorded("migrate drop", warehouse, run_id, wallets=0) as summary,
     ):
-        statements = plan.statements(settings, dbt.Job("migrate drop", run_id), staging, migration.place)
+        statements = plan.statements(settings, warehouse, dbt.Job("migrate drop", run_id), staging, migration.place)
         wanted = State(**json.loads(verdict.staging_state))
         sides = (("staging", wanted), ("production", State(**json.loads(verdict.production_state))))
         display.progress("Does the verdict still hold", 0, 0, "")

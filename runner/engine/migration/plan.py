@@ -1,11 +1,11 @@
 """What every part of a migration begins with: the staging table, the columns that it has, the statements, the steps."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from runner import dbt
+from runner import dbt, project
 from runner.errors import UsageError
 from runner.settings import Settings
 from runner.warehouse.migrating import LEGACY_COLUMNS, Staging, Step
@@ -15,6 +15,7 @@ _NEEDED = ("wallet_address", "tx_hash", "timestamp", "side", "price", "shares_no
 """Without one of these no row could become a fill."""
 FOLDER = "migration"
 """Of analyses/."""
+TRADES = "trades"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,13 @@ class Migration:
     place: str
     begun_at: datetime
     steps: tuple[Step, ...]
+    into: str = TRADES
+    """The table in the production schema that gets the rows; another than `trades` in a repair."""
+
+    @property
+    def place_name(self) -> str:
+        """The migration's id as a part of a table's name."""
+        return self.migration_id.replace("-", "_").lower()
 
     def has(self, step: str, part: str = "") -> bool:
         """Whether a step has ended."""
@@ -52,7 +60,7 @@ def look_at(warehouse: Warehouse, name: str) -> Staging:
     return staging
 
 
-def columns_of(staging: Staging, named: Mapping[str, str]) -> dict[str, str]:
+def columns_of(staging: Staging, named: Mapping[str, str], possible: Sequence[str] = LEGACY_COLUMNS) -> dict[str, str]:
     """Our name of each column that the staging table has → its name there.
 
     Raises:
@@ -62,7 +70,7 @@ def columns_of(staging: Staging, named: Mapping[str, str]) -> dict[str, str]:
         raise UsageError(f"staging_columns names {', '.join(unknown)}; it may name {', '.join(LEGACY_COLUMNS)}.")
     if absent := sorted(set(named.values()) - set(staging.columns)):
         raise UsageError(f"staging_columns names {', '.join(absent)}, which {staging.name} does not have.")
-    found = {column: named.get(column, column) for column in LEGACY_COLUMNS}
+    found = {column: named.get(column, column) for column in possible}
     found = {column: name for column, name in found.items() if name in staging.columns}
     if missing := [column for column in _NEEDED if column not in found]:
         raise UsageError(
@@ -72,16 +80,22 @@ def columns_of(staging: Staging, named: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def statements(settings: Settings, job: dbt.Job, staging: Staging, place: str) -> dict[str, str]:
+def statements(
+    settings: Settings, warehouse: Warehouse, job: dbt.Job, staging: Staging, place: str, into: str = TRADES
+) -> dict[str, str]:
     """The statements of a migration, compiled by dbt for this table.
 
     Raises:
         UsageError: the table lacks a column.
     """
+    columns = columns_of(staging, settings.staging_columns)
+    if into != TRADES:  # production itself, with whatever it has of our columns
+        columns = columns_of(staging, {}, tuple(project.mart_columns(TRADES)))
     variables = {
         "POLYTRADES_STAGING": staging.relation,
-        "POLYTRADES_STAGING_COLUMNS": json.dumps(columns_of(staging, settings.staging_columns)),
+        "POLYTRADES_STAGING_COLUMNS": json.dumps(columns),
         "POLYTRADES_WORK": place,
+        "POLYTRADES_INTO": warehouse.mart_relation(into),
     }
     return dbt.compiled(settings, job, FOLDER, variables)
 
@@ -97,13 +111,18 @@ def migrations(warehouse: Warehouse) -> list[Migration]:
         detail = json.loads(begun.detail)
         staging = Staging(begun.staging, "", (), detail["rows"], detail["identity"], detail["is_table"])
         place = warehouse.work_place(migration_id)
-        found.append(Migration(migration_id, staging, place, begun.recorded_at.astimezone(UTC), tuple(steps)))
+        begun_at, into = begun.recorded_at.astimezone(UTC), detail.get("into", TRADES)
+        found.append(Migration(migration_id, staging, place, begun_at, tuple(steps), into))
     return sorted(found, key=lambda migration: (migration.begun_at, migration.migration_id))
 
 
-def newest(warehouse: Warehouse, name: str | None = None) -> Migration | None:
+def newest(warehouse: Warehouse, name: str | None = None, into: str = TRADES) -> Migration | None:
     """The newest migration, of a staging table or of any; None if there was none."""
-    found = [migration for migration in migrations(warehouse) if name in (None, migration.staging.name)]
+    found = [
+        migration
+        for migration in migrations(warehouse)
+        if name in (None, migration.staging.name) and migration.into == into
+    ]
     return found[-1] if found else None
 
 

@@ -19,7 +19,7 @@ from runner.windows import utc_now
 
 @dataclass
 class Undone:
-    """What a rollback does or did. `what`: `drop` or `copy`; `rows` that are restored or taken back."""
+    """What a rollback does or did. `what`: `drop`, `copy` or `repair`; `rows` that are restored or taken back."""
 
     what: str
     migration_id: str
@@ -51,6 +51,12 @@ def plan_rollback(warehouse: Warehouse, name: str | None) -> tuple[plan.Migratio
     if drops and drops[-1].step == "dropped":
         saved = json.loads(drops[-1].detail)["saved"]
         return migration, Undone("drop", *about, drops[-1].row_count, migration.begun_at, saved=saved)
+    swaps = [step for step in migration.steps if step.step == "swapped"]
+    if migration.into != plan.TRADES:
+        if not swaps:
+            return migration, Undone("unfinished repair", *about, 0, migration.begun_at)
+        saved = json.loads(swaps[-1].detail)["saved"]
+        return migration, Undone("repair", *about, swaps[-1].row_count, migration.begun_at, saved=saved)
     months = [step for step in migration.steps if step.step == "month"]
     rows = sum(step.row_count for step in months)
     return migration, Undone("copy", *about, rows, migration.begun_at, months=len(months))
@@ -74,6 +80,12 @@ def rollback(settings: Settings, warehouse: Warehouse, name: str | None, display
         if undone.what == "drop":
             undone.rows = warehouse.restore_staging(undone.staging, undone.saved)
             step = "restored"
+        elif undone.what == "repair":
+            warehouse.swap(undone.saved, f"trades_repaired_{migration.place_name}")
+            undone.batches_reopened = warehouse.reopen_ledger(migration.begun_at)
+            step = "rolled_back"
+        elif undone.what == "unfinished repair":
+            step = "rolled_back"
         else:
             _take_back(warehouse, migration, undone, display)
             step = "rolled_back"

@@ -3,7 +3,7 @@
 import json
 import secrets
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -96,12 +96,20 @@ def verify(settings: Settings, warehouse: Warehouse, name: str | None, display: 
         writing(settings, warehouse, "migrate verify", run_id, display),
         Recorded("migrate verify", warehouse, run_id, wallets=0) as summary,
     ):
-        verdict = _Verify(settings, warehouse, migration, run_id, display).run()
-        _record(warehouse, verdict, run_id)
-        failpoints.passing("verification.recorded")
+        verdict = verified(settings, warehouse, migration, run_id, display)
         if not verdict.is_green:
-            summary.worsen(ExitCode.CHECK_FAILED, _found(verdict))
+            summary.worsen(ExitCode.CHECK_FAILED, found_in(verdict))
     return summary, verdict
+
+
+def verified(
+    settings: Settings, warehouse: Warehouse, migration: plan.Migration, run_id: str, display: Display
+) -> Verdict:
+    """Compares, and keeps the verdict. The lease is ours."""
+    verdict = _Verify(settings, warehouse, migration, run_id, display).run()
+    _record(warehouse, verdict, run_id)
+    failpoints.passing("verification.recorded")
+    return verdict
 
 
 def copied_migration(warehouse: Warehouse, name: str | None) -> plan.Migration:
@@ -120,8 +128,14 @@ def copied_migration(warehouse: Warehouse, name: str | None) -> plan.Migration:
             f"The migration {migration.migration_id} of {migration.staging.name} is not copied to its end. Run "
             f"`polytrades migrate copy --staging {migration.staging.name}`; it goes on where it was."
         )
+    drops = [step for step in migration.steps if step.step in ("dropped", "restored")]
+    if drops and drops[-1].step == "dropped":
+        raise UsageError(
+            f"{migration.staging.name} has been dropped, so there is nothing to compare with. `polytrades migrate "
+            "rollback` brings it back."
+        )
     found = staging or plan.look_at(warehouse, migration.staging.name)
-    return plan.Migration(migration.migration_id, found, migration.place, migration.begun_at, migration.steps)
+    return replace(migration, staging=found)
 
 
 class _Verify:
@@ -133,9 +147,8 @@ class _Verify:
         self.warehouse = warehouse
         self.migration = migration
         self.display = display
-        self.statements = plan.statements(
-            settings, dbt.Job("migrate verify", run_id), migration.staging, migration.place
-        )
+        job = dbt.Job("migrate verify", run_id)
+        self.statements = plan.statements(settings, warehouse, job, migration.staging, migration.place, migration.into)
         if not warehouse.has_work("before", migration.place):
             raise UsageError(
                 f"The work table that says what production was before the migration {migration.migration_id} is gone "
@@ -211,7 +224,8 @@ def _record(warehouse: Warehouse, verdict: Verdict, run_id: str) -> None:
     )
 
 
-def _found(verdict: Verdict) -> str:
+def found_in(verdict: Verdict) -> str:
+    """A red verdict in a sentence."""
     kinds: dict[str, int] = {}
     for difference in verdict.differences:
         kinds[difference.kind] = kinds.get(difference.kind, 0) + difference.keys
