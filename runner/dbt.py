@@ -181,6 +181,21 @@ def compiled(settings: Settings, job: Job, folder: str, variables: Mapping[str, 
     return found
 
 
+def seed(settings: Settings, job: Job) -> None:
+    """Runs `dbt seed`: what statements read of the project's own small tables is there.
+
+    Raises:
+        UsageError: as `prepare`.
+        Failed: dbt says why.
+    """
+    _, profiles_dir = prepare(settings)
+    target_path = artifacts_dir(settings, job.part)
+    command = _command(settings, profiles_dir, target_path, "seed")
+    heard, code = _run(command, _environment(settings, job), lambda done, total, node: None)
+    if code:
+        raise Failed(f"dbt could not write the project's seeds: {_paragraph(heard.errors or heard.other)}")
+
+
 def _command(settings: Settings, profiles_dir: Path, target_path: Path, *command: str) -> list[str]:
     return [
         *(sys.executable, "-W", "ignore", "-m", "dbt.cli.main", *command),

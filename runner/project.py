@@ -54,6 +54,7 @@ class Schemas:
     production: str
     intermediate: str
     monitoring: str
+    reference: str
     migration: str
     """Work tables of a migration; on DuckDB they are files."""
 
@@ -70,6 +71,7 @@ def schemas(warehouse: str) -> Schemas:
         production=production,
         intermediate=f"{layers}intermediate",
         monitoring=f"{layers}monitoring",
+        reference=f"{layers}reference",
         migration=f"{prefix}migration",
     )
 

@@ -111,6 +111,9 @@ class Migrating(Protocol):
     def has_production(self) -> bool:
         """Whether there is a table `trades`, ours or not."""
 
+    def has_seeds(self) -> bool:
+        """Whether the project's seeds are there."""
+
     def work_place(self, migration_id: str) -> str:
         """What the names of a migration's work tables begin with, as the macro `work_table` wants it."""
 
@@ -134,6 +137,9 @@ class Migrating(Protocol):
 
     def make_trades(self, table: str) -> None:
         """Makes an empty table like `trades` in the production schema, if it is not there."""
+
+    def forget_adoption(self, run_id: str) -> None:
+        """Undoes what a run has recorded when it adopted `trades`, if it did."""
 
     def swap(self, comes: str, goes_to: str) -> None:
         """Renames `trades` to `goes_to` and `comes` to `trades`; what of it is done already is not done again."""

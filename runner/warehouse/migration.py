@@ -24,6 +24,11 @@ class Migration(Statements):
         """See Migrating."""
         return self._has_mart("trades")
 
+    def has_seeds(self) -> bool:
+        """See Migrating."""
+        schema = self._schemas.reference
+        return all(self._columns(schema, seed) is not None for seed in ("exchange_contracts", "source_ranks"))
+
     def mart_relation(self, table: str) -> str:
         """See Migrating."""
         return self._mart(table)
@@ -53,6 +58,26 @@ class Migration(Statements):
             f"{self._quoted(name)} {self._type(kind)}" for name, kind in project.mart_columns("trades").items()
         )
         self._execute("make_trades", f"create table if not exists {self._mart(table)} ({columns}){self._day_layout()}")
+
+    def forget_adoption(self, run_id: str) -> None:
+        """See Migrating."""
+        adopted = f"select 1 from {self._state('coverage')} where status = 'inherited' and run_id = @run_id limit 1"
+        if not self._query("find_adoption_of_run", adopted, run_id=run_id):
+            return
+        with self._step():
+            self._execute(
+                "forget_adoption",
+                f"delete from {self._state('recorded_settings')} where name = @adopted",
+                adopted="adopted_trades",
+            )
+            self._execute(
+                "forget_checkpoints", f"delete from {self._state('checkpoints')} where run_id = @run_id", run_id=run_id
+            )
+            self._execute(
+                "forget_coverage",
+                f"delete from {self._state('coverage')} where status = 'inherited' and run_id = @run_id",
+                run_id=run_id,
+            )
 
     def swap(self, comes: str, goes_to: str) -> None:
         """See Migrating."""

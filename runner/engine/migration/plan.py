@@ -13,6 +13,8 @@ from runner.warehouse.protocol import Warehouse
 
 _NEEDED = ("wallet_address", "tx_hash", "timestamp", "side", "price", "shares_normalized", "token_id")
 """Without one of these no row could become a fill."""
+_READ_SEEDS = {"taker", "source"}
+"""Columns with which the exchanges and the ranks of the sources are looked up."""
 FOLDER = "migration"
 """Of analyses/."""
 TRADES = "trades"
@@ -97,6 +99,8 @@ def statements(
         "POLYTRADES_WORK": place,
         "POLYTRADES_INTO": warehouse.mart_relation(into),
     }
+    if not _READ_SEEDS.isdisjoint(columns) and not warehouse.has_seeds():
+        dbt.seed(settings, job)
     return dbt.compiled(settings, job, FOLDER, variables)
 
 

@@ -82,6 +82,7 @@ def rollback(settings: Settings, warehouse: Warehouse, name: str | None, display
             step = "restored"
         elif undone.what == "repair":
             warehouse.swap(undone.saved, f"trades_repaired_{migration.place_name}")
+            warehouse.forget_adoption(next(step.run_id for step in migration.steps if step.step == "swapped"))
             undone.batches_reopened = warehouse.reopen_ledger(migration.begun_at)
             step = "rolled_back"
         elif undone.what == "unfinished repair":
