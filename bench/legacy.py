@@ -29,11 +29,12 @@ _MALFORMED = 2_000
 
 @dataclass(frozen=True)
 class Shape:
-    """How large it is. `production` rows stand in `trades` before."""
+    """How large it is, and how many days it spans. `production` rows stand in `trades` before."""
 
     rows: int
     keys: int
     production: int
+    days: int = 450
 
     def __post_init__(self) -> None:
         if self.rows < 2 * self.keys + 200:
@@ -79,8 +80,8 @@ def fills(shape: Shape) -> str:
 
 
 def _seconds(shape: Shape) -> int:
-    """Millionths of a second between two transactions, so that all are within 15 months."""
-    return max(1, 38_880_000 * 1_000_000 // (shape.keys // 2 + 1))
+    """Millionths of a second between two transactions."""
+    return max(1, shape.days * 86_400 * 1_000_000 // (shape.keys // 2 + 1))
 
 
 def truth(shape: Shape) -> str:

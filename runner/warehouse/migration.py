@@ -1,6 +1,7 @@
 """Moving a table of trades into production: work tables, slices, and what is recorded of them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -112,8 +113,13 @@ class Migration(Statements):
                     "The lease of this run has passed to another one. What was copied before is kept; run the same "
                     "command again when the other run has ended. `polytrades lease` shows it."
                 )
-            self.record_step(Step(**{**done.__dict__, "row_count": written}))
+            written = self._copied_rows(written, into, since, until, done)
+            self.record_step(replace(done, row_count=written))
         failpoints.passing("month.recorded")
+        return written
+
+    def _copied_rows(self, written: int, into: str, since: datetime, until: datetime, done: Step) -> int:
+        """How many rows of a month stand there now, of which the statement that has just ended wrote `written`."""
         return written
 
     def _holds_lease(self) -> bool:

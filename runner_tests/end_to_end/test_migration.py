@@ -17,7 +17,7 @@ from bench.legacy import FULL_SCALE, Shape
 from runner_tests.legacy_table import STAGING, LegacyTable, stored
 from runner_tests.support import Home, home_on
 
-SMALL = Shape(6_000, 2_000, 1_500)
+SMALL = Shape(6_000, 2_000, 1_500, days=60)
 
 
 @pytest.fixture(scope="module")
