@@ -3,7 +3,7 @@ with judged as (
     select
         *,
         {{ micros_between('first_at', 'last_at') }} as micros
-    from {{ work_table('audit_keys') }}
+    from {{ work_table('keys') }}
 )
 
 select

@@ -23,7 +23,7 @@ staged as (
     select
         key_1,
         key_2
-    from {{ work_table('audit_keys') }}
+    from {{ work_table('keys') }}
     where row_count > broken_rows
     group by key_1, key_2
 )

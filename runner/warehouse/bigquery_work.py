@@ -54,12 +54,13 @@ class BigQueryWork(Migration):
         identity = f"{rows} rows, modified {described.modified}"
         return Staging(name, relation, columns, rows, identity, is_table=described.table_type == "TABLE")
 
-    def keep(self, name: str, place: str, sql: str, **parameters: Any) -> int:
+    def keep(self, statement: str, place: str, sql: str, **parameters: Any) -> int:
         """See Migrating. Taken as a whole or not at all, as every CREATE TABLE AS."""
+        name = statement.partition("_")[2]
         self._create_schema(self._schemas.migration)
         table = self._work_table(name, place)
         layout = " cluster by month" if name in ("winners", "expected", "actual") else ""
-        self._execute(name, f"create or replace table {table}{layout} as {sql}", **parameters)
+        self._execute(statement, f"create or replace table {table}{layout} as {sql}", **parameters)
         ((rows,),) = self._query("count_work", f"select count(*) from {table}")
         failpoints.passing("work.kept")
         return int(rows)

@@ -125,8 +125,9 @@ class DuckDBWork(Migration):
             identity = f"{rows} rows, {' '.join(stamps)}"
         return Staging(name, relation, columns, rows, identity, is_table=files is None)
 
-    def keep(self, name: str, place: str, sql: str, **parameters: Any) -> int:
+    def keep(self, statement: str, place: str, sql: str, **parameters: Any) -> int:
         """See Migrating. Written under another name and renamed, so that a file that is there is whole."""
+        name = statement.partition("_")[2]
         folder = Path(place)
         folder.mkdir(parents=True, exist_ok=True)
         kept = folder / (name if name in _PARTITIONED else f"{name}.parquet")
@@ -135,12 +136,12 @@ class DuckDBWork(Migration):
         layout = ", partition_by (month), overwrite true" if name in _PARTITIONED else ""
         with self._bounded():
             written = f"copy ({sql}) to {_text(str(writing))} (format parquet, compression lz4_raw{layout})"
-            rows = self._execute(name, written, **parameters)
+            rows = self._execute(statement, written, **parameters)
             if name in _PARTITIONED and not rows:  # a folder without a file could not be read
                 nothing = writing / "month=none"
                 nothing.mkdir(parents=True, exist_ok=True)
                 empty = f"copy (select * exclude (month) from ({sql}) limit 0) to {_text(f'{nothing}/0.parquet')}"
-                self._execute(name, f"{empty} (format parquet)", **parameters)
+                self._execute(statement, f"{empty} (format parquet)", **parameters)
         _remove(kept)
         writing.rename(kept)
         failpoints.passing("work.kept")

@@ -120,8 +120,11 @@ class Migrating(Protocol):
     def ask(self, name: str, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """Rows of a statement."""
 
-    def keep(self, name: str, place: str, sql: str, **parameters: Any) -> int:
-        """Makes the work table `name` from a query, over an older one; gives its rows."""
+    def keep(self, statement: str, place: str, sql: str, **parameters: Any) -> int:
+        """Makes a work table from a query, over an older one; gives its rows.
+
+        Its name is what follows the first underscore in the statement's: `migration_rows` makes `rows`.
+        """
 
     def has_work(self, name: str, place: str) -> bool:
         """Whether the work table is there."""

@@ -168,12 +168,13 @@ class Copy:
 
     def _make(self, name: str) -> None:
         """A work table, if it is not there yet; one that has been deleted is made again, and what follows it too."""
-        sql = self.statements.get(f"migration_{name}")  # dbt leaves out an empty one
+        statement = f"migration_{name}"
+        sql = self.statements.get(statement)  # dbt leaves out an empty one
         if not sql or (self.migration.has(name) and self.warehouse.has_work(name, self.migration.place)):
             return
         self.display.progress(_WORK[name], 0, 0, "")
         with self._timed(name):
-            rows = self.warehouse.keep(name, self.migration.place, sql)
+            rows = self.warehouse.keep(statement, self.migration.place, sql)
         self._record(name, "", rows)
         failpoints.passing("work.recorded")
         self.display.progress(_WORK[name], 1, 1, f"{rows:,} rows in {duration(self.copied.seconds[name])}")

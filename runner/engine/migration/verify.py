@@ -191,11 +191,11 @@ class _Verify:
             example["timestamp"] = example["timestamp"].isoformat()
 
     def _keep(self, name: str, said: str) -> int:
-        sql = self.statements[f"verification_{name}"]
+        statement = f"verification_{name}"
         self.display.progress(said, 0, 0, "")
         began = time.monotonic()
         parameters: dict[str, datetime] = {"since": self.migration.begun_at} if name == "since" else {}
-        rows = self.warehouse.keep(name, self.migration.place, sql, **parameters)
+        rows = self.warehouse.keep(statement, self.migration.place, self.statements[statement], **parameters)
         self.verdict.seconds[name] = round(time.monotonic() - began, 3)
         self.display.progress(said, 1, 1, f"{rows:,}")
         return rows
