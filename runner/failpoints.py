@@ -36,6 +36,7 @@ SITES = {
     "month.recorded": "A month is copied and recorded; the next one has not begun.",
     "trades.swapped": "The repaired table is production; that is not recorded.",
     "staging.saved": "The staging table has a copy; it is not dropped.",
+    "drop.recorded": "BigQuery: that the staging table is dropped is recorded; it is still there.",
     "staging.dropped": "The staging table is dropped, and that is recorded.",
     "month.taken.back": "A copied month is deleted from production again; the ledger is not reopened.",
     "ledger.reopened": "Batches merged since the copy are to be merged again; the rollback is not recorded.",

@@ -77,6 +77,11 @@ class LegacyTable:
                 """
             ).fetchall()
 
+    def winners(self) -> list[tuple[Any, ...]]:
+        """The winners of all keys."""
+        with self._connected() as connection:
+            return connection.execute(f"select {VALUES}, order_hash from '{self.file('truth')}'").fetchall()
+
     def _connected(self) -> duckdb.DuckDBPyConnection:
         connection = duckdb.connect()
         connection.execute("set TimeZone = 'UTC'")

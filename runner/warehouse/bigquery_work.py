@@ -3,7 +3,8 @@
 import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from runner import failpoints
@@ -108,7 +109,12 @@ class BigQueryWork(Migration):
         return saved
 
     def drop_staging(self, staging: Staging, checks: Sequence[tuple[str, State]], done: Step) -> bool:
-        """See Migrating. One script: the table is looked at and dropped in the same job."""
+        """See Migrating. One script: the table is looked at and dropped in the same job.
+
+        Recorded before, so that a run that dies in between leaves the name of the copy, from which `rollback` restores.
+        """
+        self.record_step(done)
+        failpoints.passing("drop.recorded")
         conditions = " and ".join(
             f"(select format('%d %s %s', row_count, sum_1, sum_2) from ({sql}) as state_now) = "
             f"'{wanted.rows} {wanted.sum_1} {wanted.sum_2}'"
@@ -116,8 +122,8 @@ class BigQueryWork(Migration):
         )
         self._execute("drop_staging", f"if {conditions} then drop table {staging.relation}; end if")
         if self.jobs.table(*staging.name.split(".")) is not None:
+            self.record_step(replace(done, step="restored", recorded_at=datetime.now(UTC)))
             return False
-        self.record_step(done)
         failpoints.passing("staging.dropped")
         return True
 

@@ -15,7 +15,7 @@ import pytest
 
 from bench.legacy import FULL_SCALE, Shape
 from runner_tests.legacy_table import STAGING, LegacyTable, stored
-from runner_tests.support import Home, home_on
+from runner_tests.support import ONLY_FILLS, Home, home_on, order
 
 SMALL = Shape(6_000, 2_000, 1_500, days=60)
 
@@ -191,3 +191,48 @@ def test_a_copy_that_is_struck_goes_on_where_it_was(
     assert migrate(home, "copy", "--staging", STAGING)["copied"] == table.answer["to_copy"]
     assert sorted(stored(home), key=repr) == sorted(table.expected(), key=repr)
     assert migrate(home, "verify")["is_green"]
+
+
+def test_what_came_since_a_copy_is_there_after_its_rollback_and_the_next_build(verified: Verified) -> None:
+    """A record without a hash came while the copied fill was known with its hash, and so was not added."""
+    home = verified.home
+    verified.put_back()
+    ((wallet, transaction, token, side, price, shares, seconds),) = home.query(
+        "select wallet_address, tx_hash, token_id, side, price, shares_raw, cast(epoch(timestamp) as bigint) "
+        "from trades where source = 'legacy' and key_quality = 'repaired' order by all limit 1"
+    )
+    size = {"shares": shares, "shares_normalized": shares / 1e6, "price": price}
+    same = order(
+        user=wallet, tx_hash=transaction, order_hash=None, token_id=token, side=side, timestamp=seconds, **size
+    )
+    home.land(same, order())
+    home.dbt("build", *ONLY_FILLS)
+    since = "select source, key_quality from trades where tx_hash = ? and wallet_address = ?"
+    assert ("dome", "stand_in") not in home.query(since, [transaction, wallet])
+    verdict = migrate(home, "verify")
+    assert verdict["is_green"] and verdict["came_since"] == 2
+    assert migrate(home, "rollback")["batches_reopened"] == 1
+    home.dbt("build", *ONLY_FILLS)
+    assert ("dome", "stand_in") in home.query(since, [transaction, wallet])
+    assert home.query("select count(*) from trades where source = 'legacy'") == [(0,)]
+    assert home.query("select count(*) from trades where tx_hash = ?", ["0x" + "1" * 64]) == [(1,)]
+
+
+def test_a_production_table_in_disorder_is_repaired_and_adopted(table: LegacyTable, home: Home) -> None:
+    """Its order hashes are NULL, or in capital letters; its rows stand there up to 99 times."""
+    home.query(
+        f"create table trades as select *, case when hash(id) % 2 = 0 and length(id) = 66 and id <> tx_hash then id end "
+        f"as order_hash, cast(null as varchar) as taker, cast(null as varchar) as market_slug, "
+        f"cast(null as varchar) as title from '{table.file('staging')}'"
+    )
+    refused = home.polytrades("adopt", "--dry-run", check=False)
+    assert refused.code == 2 and "polytrades repair" in refused.stderr
+    found = json.loads(home.polytrades("repair", "--dry-run", "--json").stdout)["defects"]
+    assert found["rows"] == table.shape.rows and found["null_keys"] and found["double_keys"]
+    repaired = json.loads(home.polytrades("repair", "--json").stdout)
+    assert (repaired["is_green"], repaired["rows_after"]) == (True, table.shape.keys)
+    assert sorted(stored(home), key=repr) == sorted(table.winners(), key=repr)
+    assert json.loads(home.polytrades("repair", "--json").stdout)["kept_as"] is None  # nothing is left to do
+    assert "nothing to adopt" in home.polytrades("adopt").stdout
+    assert migrate(home, "rollback")["what"] == "repair"
+    assert home.query("select count(*) from trades") == [(table.shape.rows,)]
