@@ -5,6 +5,7 @@ The staging tables are made by bench/legacy.py, which knows their winners withou
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -221,8 +222,8 @@ def test_what_came_since_a_copy_is_there_after_its_rollback_and_the_next_build(v
 def test_a_production_table_in_disorder_is_repaired_and_adopted(table: LegacyTable, home: Home) -> None:
     """Its order hashes are NULL, or in capital letters; its rows stand there up to 99 times."""
     home.query(
-        f"create table trades as select *, case when hash(id) % 2 = 0 and length(id) = 66 and id <> tx_hash then id end "
-        f"as order_hash, cast(null as varchar) as taker, cast(null as varchar) as market_slug, "
+        "create table trades as select *, case when hash(id) % 2 = 0 and length(id) = 66 and id <> tx_hash then id end "
+        "as order_hash, cast(null as varchar) as taker, cast(null as varchar) as market_slug, "
         f"cast(null as varchar) as title from '{table.file('staging')}'"
     )
     refused = home.polytrades("adopt", "--dry-run", check=False)
