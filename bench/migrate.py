@@ -12,6 +12,7 @@ beside the warehouse. Writes bench/results/migrate.json.
 import argparse
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -50,19 +51,21 @@ class Measured:
     def __init__(self, folder: Path) -> None:
         self.seconds = 0.0
         self.peak_bytes = 0
+        self.cpu_seconds = 0.0
         self.disk_bytes = 0
         self._folder = folder
         self._before = _size(folder)
         self._over = threading.Event()
 
     def __enter__(self) -> "Measured":
-        self._began = time.monotonic()
+        self._began, self._cpu = time.monotonic(), _cpu_of_children()
         self._thread = threading.Thread(target=self._watch)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.seconds = time.monotonic() - self._began
+        self.cpu_seconds = _cpu_of_children() - self._cpu
         self._over.set()
         self._thread.join()
 
@@ -75,9 +78,16 @@ class Measured:
         """What was measured."""
         return {
             "seconds": round(self.seconds, 1),
+            "cpu_seconds": round(self.cpu_seconds, 1),
             "peak_memory_mb": round(self.peak_bytes / 1e6),
             "disk_mb": round(self.disk_bytes / 1e6),
         }
+
+
+def _cpu_of_children() -> float:
+    """Processor seconds of the processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _memory_below(parent: int) -> int:
@@ -224,6 +234,8 @@ def measure(shape: Shape, folder: Path, memory: str, files: int, say: Callable[[
     for name in FLOORS:
         steps[name] = floor(name, f"read_parquet('{pattern}')", folder, memory)
         say(f"{name:<22} {steps[name]}")
+    _, steps["migrate audit"] = home.polytrades("migrate", "audit", "--staging", pattern)
+    say(f"{'migrate audit':<22} {steps['migrate audit']}")
     copied, steps["migrate copy"] = home.polytrades("migrate", "copy", "--staging", pattern)
     say(f"{'migrate copy':<22} {steps['migrate copy']} {copied['seconds']}")
     verdict, steps["migrate verify"] = home.polytrades("migrate", "verify")
@@ -231,6 +243,8 @@ def measure(shape: Shape, folder: Path, memory: str, files: int, say: Callable[[
     if copied["copied"] != answer["to_copy"] or verdict["production_state"]["rows"] != answer["production_after"]:
         sys.exit(f"the answer is wrong: {copied['copied']} copied, {verdict['production_state']}, and not {answer}")
     found["copy_to_bare"] = round(steps["migrate copy"]["seconds"] / steps["bare de-duplication"]["seconds"], 2)
+    cpu = steps["migrate copy"]["cpu_seconds"] / steps["bare de-duplication"]["cpu_seconds"]
+    found["copy_to_bare_cpu"] = round(cpu, 2)
     found["copy_steps"] = copied["seconds"]
     found["verify_steps"] = verdict["seconds"]
     say(f"copy takes {found['copy_to_bare']} times as long as the bare de-duplication")
