@@ -16,8 +16,9 @@ from typing import Any
 
 from runner import project
 from runner.errors import Failed, HeldBack, UsageError
-from runner.settings import Settings
+from runner.settings import SECRETS, Settings
 
+_SECRET_VARIABLES = frozenset(f"POLYTRADES_{name.upper()}" for name in SECRETS)
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 
 # What BigQuery and the way to it say when trying again may help. dbt itself does not repeat a job that ended.
@@ -206,7 +207,7 @@ def _command(settings: Settings, profiles_dir: Path, target_path: Path, *command
 
 
 def _environment(settings: Settings, job: Job) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if name != "POLYTRADES_DOME_API_KEY"}
+    inherited = {name: value for name, value in os.environ.items() if name not in _SECRET_VARIABLES}
     return {
         **inherited,
         "POLYTRADES_DUCKDB_PATH": str(settings.duckdb_file),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+from runner_tests import parsed
 from runner_tests.support import DATA, TARGETS, Home, Running, launch, stop
 
 if TYPE_CHECKING:  # Google's client takes seconds to import; only tests of BigQuery pay for it
@@ -31,6 +32,12 @@ def pytest_configure() -> None:
     """Temporary folders in memory, where there is room: a commit waits 3 ms for a disk, and tests make many."""
     if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ROOM:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+    parsed.begin_session()
+
+
+def pytest_unconfigure() -> None:
+    """Remove what the workers shared."""
+    parsed.end_session()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+from collections.abc import Callable
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
@@ -20,10 +21,27 @@ def run_dbt(arguments: list[str], folder: Path, environment: dict[str, str]) -> 
     """Runs `dbt` with these arguments; gives its exit code and what it wrote to stdout and stderr."""
     said = folder / f"dbt-{len(list(folder.glob('dbt-*.stdout')))}"
     stdout, stderr = said.with_suffix(".stdout"), said.with_suffix(".stderr")
-    process = _CONTEXT.Process(target=_dbt, args=(arguments, str(folder), environment, str(stdout), str(stderr)))
+    code = _in_fork(_dbt, arguments, str(folder), environment, str(stdout), str(stderr))
+    return code, stdout.read_text(), stderr.read_text()
+
+
+def with_dbt(environment: dict[str, str], call: Callable[[], object]) -> None:
+    """Calls a function in a process that has dbt loaded; it fails there if it must, and says so."""
+    if _in_fork(_call, environment, call):
+        raise RuntimeError(f"{call} failed where dbt is loaded; see stderr")
+
+
+def _in_fork(target: Callable[..., None], *arguments: object) -> int:
+    process = _CONTEXT.Process(target=target, args=arguments)
     process.start()
     process.join()
-    return process.exitcode or 0, stdout.read_text(), stderr.read_text()
+    return process.exitcode or 0
+
+
+def _call(environment: dict[str, str], call: Callable[[], object]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    call()
 
 
 def _dbt(arguments: list[str], folder: str, environment: dict[str, str], stdout: str, stderr: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -10,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,7 +24,8 @@ import pytest
 from runner import project, settings
 from runner.landing.intake import Intake
 from runner.warehouse.connect import connect
-from runner_tests.dbt_process import run_dbt
+from runner_tests.dbt_process import run_dbt, with_dbt
+from runner_tests.parsed import Parsed, place_of
 
 if TYPE_CHECKING:  # Google's client takes seconds to import; only tests of BigQuery pay for it
     from google.cloud.bigquery import Client, Row
@@ -35,6 +37,9 @@ BIN = Path(sys.executable).parent
 ONLY_FILLS = ("-s", "pending_batches+", "--exclude", "test_type:unit", "int_markets_latest+", "int_events_latest+")
 """Arguments for one more build of all that fills go through; markets and events would take as long again. Names that
 follow are excluded too."""
+
+_BUILDING = ("sync", "backfill", "import", "rejected")
+"""Commands that call dbt."""
 
 
 @dataclass
@@ -127,6 +132,10 @@ def server(
             self.end_headers()
             self.wfile.write(body)
 
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.do_GET()
+
         def log_message(self, *_: Any) -> None:
             pass
 
@@ -217,7 +226,10 @@ class Home:
     def polytrades(self, *arguments: object, check: bool = True) -> Result:
         """Runs the command line as a user does. With `check`, an exit code other than 0 fails the test."""
         command = [str(BIN / "polytrades"), *map(str, arguments)]
+        if arguments[0] in _BUILDING and "--dry-run" not in arguments:
+            self.spare_parsing()
         done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
+        self.keep_parsed()
         return _checked(command, Result(done.returncode, done.stdout, done.stderr), check)
 
     def dbt(self, *arguments: object, schema: str | None = None, project: Path = ROOT, check: bool = True) -> Result:
@@ -230,7 +242,36 @@ class Home:
         places = ["--project-dir", str(project), "--profiles-dir", str(self.folder), "--target", self.target]
         places += ["--log-path", str(self.folder / "logs")]
         command = ["--no-use-colors", *map(str, arguments), *places]
-        return _checked(["dbt", *command], Result(*run_dbt(command, self.folder, self.environment)), check)
+        if project == ROOT:
+            self.spare_parsing()
+        done = Result(*run_dbt(command, self.folder, self.environment))
+        if project == ROOT:
+            self.keep_parsed()
+        return _checked(["dbt", *command], done, check)
+
+    def spare_parsing(self) -> None:
+        """Gives dbt the project as it was parsed for another home."""
+        parts = {self.target_path: self.environment}
+        if self.target != "duckdb":  # the check of all keys has a limit of its own
+            limit = str(settings.Settings.model_fields["whole_table_bytes_limit"].default)
+            parts[self.target_path / "whole_table"] = self.environment | {"POLYTRADES_MAXIMUM_BYTES_BILLED": limit}
+        for target_path, environment in parts.items():
+            if self._parsed.is_wanted(target_path):
+                with_dbt(environment, partial(self._parsed.plant, target_path, self._profile, self.target))
+
+    def keep_parsed(self) -> None:
+        """Gives the project as dbt has parsed it to other homes."""
+        self._parsed.keep(self.target_path)
+
+    @property
+    def _profile(self) -> Path:
+        own = self.folder / "profiles.yml"
+        return own if own.is_file() else ROOT / "profiles.example.yml"
+
+    @property
+    def _parsed(self) -> Parsed:
+        kind = hashlib.sha256(self._profile.read_bytes()).hexdigest()[:8]
+        return Parsed(place_of(f"{self.target}-{kind}-{self.duckdb_file.stem}"), self.project)
 
     def land(self, *records: dict[str, Any]) -> None:
         """Lands order records as one batch through the runner's own door, without dbt."""

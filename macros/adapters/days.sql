@@ -6,3 +6,8 @@
 {% macro utc_midnight(day) -%}{{ return(adapter.dispatch('utc_midnight', 'polytrades')(day)) }}{%- endmacro %}
 {% macro duckdb__utc_midnight(day) -%}{{ return("timestamptz '" ~ day ~ " 00:00:00+00'") }}{%- endmacro %}
 {% macro bigquery__utc_midnight(day) -%}{{ return("timestamp '" ~ day ~ " 00:00:00+00'") }}{%- endmacro %}
+
+{# An instant as a literal, from its text; the literal prunes. #}
+{% macro instant_literal(text) -%}{{ return(adapter.dispatch('instant_literal', 'polytrades')(text)) }}{%- endmacro %}
+{% macro duckdb__instant_literal(text) -%}{{ return("timestamptz '" ~ text ~ "'") }}{%- endmacro %}
+{% macro bigquery__instant_literal(text) -%}{{ return("timestamp '" ~ text ~ "'") }}{%- endmacro %}

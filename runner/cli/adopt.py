@@ -34,6 +34,7 @@ def adopt(
 
     from rich.markup import escape
 
+    from runner import dbt
     from runner import settings as runner_settings
     from runner.cli.output import Output
     from runner.engine.adopt import adopt_existing
@@ -50,6 +51,7 @@ def adopt(
             raise UsageError(refusal)
         text = f"Would adopt {adoption.described()}" if adoption else _NOTHING
     else:
+        dbt.prepare(settings)  # a table that no build could merge into is not taken on
         warehouse.prepare()
         run_id = new_run_id()
         with writing(settings, warehouse, "adopt", run_id, output):

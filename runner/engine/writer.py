@@ -74,7 +74,7 @@ def check_budget(settings: Settings, warehouse: Warehouse, consequence: str) -> 
     users = [
         f"{cost.kind} {cost.name} {as_bytes(cost.bytes_billed)}"
         for cost in warehouse.costs(today)[:3]
-        if cost.day == today
+        if cost.day == today and cost.bytes_billed
     ]
     raise HeldBack(
         f"The jobs of {today} (UTC) have billed {as_bytes(spent)}, and daily_bytes_budget is "

@@ -25,6 +25,7 @@ KINDS = ("kill", "term", "raise")
 ONLY_BACKFILL = {"slice.ended"}
 ONLY_REPLAY = {"replay.recorded"}
 ONLY_BY_HAND = {"checkpoints.set"}
+ONLY_CHAIN = {"blocks.noted", "reorganisation.healed"}
 ONLY_MIGRATION = {
     "work.kept",
     "work.recorded",
@@ -38,11 +39,15 @@ ONLY_MIGRATION = {
     "month.taken.back",
     "ledger.reopened",
 }
-OF_SYNC = [site for site in SITES if site not in ONLY_BACKFILL | ONLY_REPLAY | ONLY_BY_HAND | ONLY_MIGRATION]
+OF_SYNC = [
+    site for site in SITES if site not in ONLY_BACKFILL | ONLY_REPLAY | ONLY_BY_HAND | ONLY_CHAIN | ONLY_MIGRATION
+]
+    site for site in SITES if site not in ONLY_BACKFILL | ONLY_REPLAY | ONLY_BY_HAND | ONLY_CHAIN | ONLY_MIGRATION
+]
 OF_BACKFILL = [
     site
     for site in SITES
-    if site not in ONLY_REPLAY | ONLY_BY_HAND | ONLY_MIGRATION | {"wallets.changed", "checkpoints.moved"}
+    if site not in ONLY_REPLAY | ONLY_BY_HAND | ONLY_CHAIN | ONLY_MIGRATION | {"wallets.changed", "checkpoints.moved"}
 ]
 # These are passed many times: the first time is the beginning of everything, the second is in the middle.
 PASSED_OFTEN = {

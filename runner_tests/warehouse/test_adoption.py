@@ -22,6 +22,10 @@ def make_table(place: Any, rows: list[dict[str, Any]], layout: str = "", **types
     warehouse = place.open()
     dialect = warehouse._type
     address = warehouse._mart("trades")
+    if "array" in types.values():
+        text = dialect("string")
+        array = f"array<{text}>" if place.proxy is not None else f"{text}[]"
+        types = {name: array if kind == "array" else kind for name, kind in types.items()}
     columns = ", ".join(
         f"{name} {types.get(name, dialect(kind))}" for name, kind in LEGACY if types.get(name) != "absent"
     )
@@ -85,8 +89,9 @@ def test_an_adoption_that_was_cut_off_is_completed_by_the_next_run(on: Any) -> N
         ([fill(1, order_hash=None)], {}, "1 rows have no wallet_address, tx_hash, order_hash or timestamp"),
         ([], {"taker": "absent"}, "The column taker (string) is missing: alter table"),
         ([], {"price": "numeric"}, "The column price is"),
+        ([], {"taker": "array"}, "The column taker is"),
     ],
-    ids=["duplicate", "other case", "null", "missing column", "other type"],
+    ids=["duplicate", "other case", "null", "missing column", "other type", "array"],
 )
 def test_what_does_not_fit_is_refused_with_a_plan_and_nothing_is_changed(
     on: Any, rows: list[dict[str, Any]], types: dict[str, str], said: str
@@ -117,16 +122,28 @@ def test_known_defects_can_be_accepted_and_are_recorded(on: Any) -> None:
             "is partitioned not at all, so every merge would read the whole table: Make a copy",
         ),
         ("partition by timestamp_trunc(timestamp, month)", "is partitioned by MONTH of timestamp"),
+        (
+            "partition by timestamp_trunc(timestamp, day) options (require_partition_filter = true)",
+            "set options (require_partition_filter = false)",
+        ),
     ],
-    ids=["not partitioned", "by month"],
+    ids=["not partitioned", "by month", "demands a filter"],
 )
-def test_a_table_whose_storage_makes_merges_dear_is_refused_with_the_statement_that_helps(
+def test_a_table_whose_storage_does_not_suit_is_refused_with_the_statement_that_helps(
     bigquery: Any, layout: str, said: str
 ) -> None:
     make_table(bigquery, [fill(1)], layout)
     with pytest.raises(UsageError) as caught:
         adopt_existing(bigquery.open(), "run-1", Notes())
     assert said in str(caught.value)
+
+
+def test_a_column_that_must_not_be_null_is_refused_where_a_fill_may_lack_it(bigquery: Any) -> None:
+    make_table(bigquery, [fill(1, taker=OTHER)], taker="string not null", wallet_address="string not null")
+    with pytest.raises(UsageError) as caught:
+        adopt_existing(bigquery.open(), "run-1", Notes())
+    assert "alter column taker drop not null" in str(caught.value)
+    assert "wallet_address" not in str(caught.value)
 
 
 def test_a_view_of_that_name_is_refused(bigquery: Any) -> None:

@@ -167,6 +167,24 @@ def test_days_are_emptied_once_everything_in_them_is_merged_and_not_before(on: A
     assert warehouse.empty_merged_days(before) == {}
 
 
+def test_datasets_that_exist_need_no_right_to_create_datasets(bigquery: Any) -> None:
+    """`create schema if not exists` asks for that right even where there is nothing to create."""
+    refused = bigquery.proxy.fault("accessDenied", statement="create schema", times=None)
+    night = Night(1)
+    bigquery.open().prepare()
+    run(bigquery, night)
+    assert stands(bigquery, night) == night.expected
+    assert refused.hits == 0
+
+
+def test_a_page_that_does_not_come_ends_with_a_sentence(bigquery: Any) -> None:
+    """Pages after the first are requests of their own, made while rows are read."""
+    warehouse = bigquery.open(bigquery_patience_seconds=3)
+    bigquery.proxy.fault("503", method="GET", path="pageToken=", times=None)
+    with pytest.raises(Failed, match="The answer to the statement"):
+        warehouse._query("test", "select n from unnest(generate_array(1, 30000)) as n")
+
+
 def test_every_job_has_labels_and_a_limit(bigquery: Any) -> None:
     run(bigquery, Night(1))
     assert bigquery.proxy.jobs

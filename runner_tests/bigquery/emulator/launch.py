@@ -17,6 +17,8 @@ Corrected in local-bigquery 0.3.2, each by wrapping one function:
    the other is for, local-bigquery does not offer. A name is looked up by itself. Uncorrected, each look-up lists all
    tables of all projects with their sizes, several times a statement: ten times what the statements take. What was
    found is remembered until somebody writes.
+   Jobs are remembered, and end with the process: in a table each is written three times, which took as long as the
+   statements. INFORMATION_SCHEMA.JOBS, which lacks the bytes anyway, is empty.
 5. A MERGE may stand in a transaction. Uncorrected it tries to begin one of its own, by which DuckDB aborts the other.
 """
 
@@ -34,9 +36,9 @@ from typing import Any
 import duckdb
 from local_bigquery import cli
 from local_bigquery.api import jobs
-from local_bigquery.catalog import metadata, names, tables
+from local_bigquery.catalog import iam, metadata, names, row_access, tables
 from local_bigquery.engine import database
-from local_bigquery.jobs import merge, query
+from local_bigquery.jobs import merge, query, store
 from local_bigquery.models import Table
 from local_bigquery.settings import settings
 from local_bigquery.sql.rules import information_schema
@@ -124,11 +126,10 @@ def add_logical_bytes(partitions: Function) -> Function:
 
 
 class _Memory:
-    """Correction 4: answers about the catalog, each as long as nobody has written since it was asked for."""
+    """Correction 4: answers of one kind, each as long as nobody has changed what it tells since it was asked for."""
 
-    _READS = frozenset({"SELECT", "FROM", "WITH", "DESCRIBE", "USE", "SET"})
-
-    def __init__(self) -> None:
+    def __init__(self, is_changed_by: Callable[[str], bool]) -> None:
+        self._is_changed_by = is_changed_by
         self._answers: dict[Any, tuple[int, Any]] = {}
         self._writes = 0
 
@@ -138,8 +139,8 @@ class _Memory:
         self._answers.clear()
 
     def saw(self, sql: str) -> None:
-        """A statement has run; anything that does not begin like a question may have written."""
-        if sql.lstrip().partition(" ")[0].upper() not in self._READS:
+        """A statement has run."""
+        if self._is_changed_by(sql):
             self.forget()
 
     def remembers(self, ask: Function) -> Function:
@@ -157,20 +158,57 @@ class _Memory:
 
         return wrapper
 
-    def watches(self, execute: Function) -> Function:
-        """The same function, after which what it may have written is not remembered otherwise."""
 
-        @functools.wraps(execute)
-        def wrapper(sql: str, *arguments: Any) -> Any:
-            try:
-                return execute(sql, *arguments)
-            finally:
-                self.saw(sql)
-
-        return wrapper
+_READS = frozenset({"SELECT", "FROM", "WITH", "DESCRIBE", "USE", "SET"})
+_CHANGES_OF_ROWS = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "BEGIN"})
 
 
-memory = _Memory()
+def _word(sql: str) -> str:
+    return sql.lstrip().partition(" ")[0].upper().rstrip(";")
+
+
+def _is_own(sql: str) -> bool:
+    """Of the emulator's own tables, which are never quoted."""
+    return " emulator." in sql
+
+
+rows = _Memory(lambda sql: _word(sql) not in _READS)
+shapes = _Memory(lambda sql: _word(sql) not in _READS | _CHANGES_OF_ROWS)
+resources = _Memory(lambda sql: _word(sql) not in _READS and _is_own(sql))
+MEMORIES = (rows, shapes, resources)
+
+
+def saw(sql: str) -> None:
+    """A statement has run."""
+    for memory in MEMORIES:
+        memory.saw(sql)
+
+
+def watch(execute: Function) -> Function:
+    """The same function, after which what it may have changed is not remembered otherwise."""
+
+    @functools.wraps(execute)
+    def wrapper(sql: str, *arguments: Any) -> Any:
+        try:
+            return execute(sql, *arguments)
+        finally:
+            saw(sql)
+
+    return wrapper
+
+
+def remember(fetch: Function) -> Function:
+    """Correction 4: the same function, which remembers by what its question is about."""
+    by_rows, by_shapes, by_resources = (memory.remembers(fetch) for memory in MEMORIES)
+
+    @functools.wraps(fetch)
+    def wrapper(sql: str, params: Any = None) -> Any:
+        if _is_own(sql):
+            return by_resources(sql, params)
+        is_shape = "duckdb_columns()" in sql or "duckdb_schemas()" in sql
+        return by_shapes(sql, params) if is_shape else by_rows(sql, params)
+
+    return wrapper
 
 
 class _WatchedCursor:
@@ -186,13 +224,13 @@ class _WatchedCursor:
         try:
             return self._cursor.execute(sql, *arguments, **named)
         finally:
-            memory.saw(sql)
+            saw(sql)
 
     def sql(self, sql: str, **named: Any) -> Any:
         try:
             return self._cursor.sql(sql, **named)
         finally:
-            memory.saw(sql)
+            saw(sql)
 
 
 def watch_cursor(cursor: Function) -> Function:
@@ -217,6 +255,47 @@ def attach_file(connection: Any, project_id: str) -> None:
 def list_projects() -> list[str]:
     """Correction 4: those of this process and of earlier ones."""
     return sorted(database._attached | {path.stem for path in settings.data_dir.glob("*.project")})
+
+
+class _Jobs:
+    """Correction 4: `local_bigquery.jobs.store` without a table."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[tuple[str, str], Any] = {}
+
+    def save(self, job: Any) -> Any:
+        self._jobs[job.jobReference.projectId, job.jobReference.jobId] = job
+        return job
+
+    def load(self, project_id: str, job_id: str) -> Any:
+        return self._jobs.get((project_id, job_id))
+
+    def list_(
+        self,
+        project_id: str,
+        states: list[str] | None = None,
+        parent_job_id: str | None = None,
+        min_creation_time: int | None = None,
+        max_creation_time: int | None = None,
+    ) -> list[Any]:
+        def created(job: Any) -> int:
+            return int(job.statistics.creationTime)
+
+        found = [
+            job
+            for job in list(self._jobs.values())
+            if job.jobReference.projectId == project_id
+            and job.statistics.parentJobId == parent_job_id
+            and (not states or job.status.state in states)
+            and (min_creation_time is None or created(job) >= min_creation_time)
+            and (max_creation_time is None or created(job) <= max_creation_time)
+        ]
+        return sorted(found, key=lambda job: (-created(job), job.jobReference.jobId))
+
+    def delete(self, project_id: str, job_id: str) -> None:
+        for key, job in list(self._jobs.items()):
+            if key[0] == project_id and job_id in (key[1], job.statistics.parentJobId):
+                del self._jobs[key]
 
 
 _written: set[str] = set()
@@ -296,7 +375,7 @@ class _FreshCursor(_WatchedCursor):
         return super().sql(sql, **named)
 
     def execute(self, sql: str, *arguments: Any) -> Any:
-        word = sql.split(maxsplit=1)[0].upper().rstrip(";")
+        word = _word(sql)
         if word == "BEGIN" and self._in_transaction:
             raise duckdb.TransactionException("cannot start a transaction within a transaction")
         result = super().execute(sql, *arguments)
@@ -316,7 +395,8 @@ def wrap_fresh_cursor(execute: Function) -> Function:
             return execute(_FreshCursor(cursor) if is_fresh else cursor, *arguments, **named)
         finally:
             if not is_fresh:
-                memory.forget()
+                for memory in MEMORIES:
+                    memory.forget()
 
     return wrapper
 
@@ -335,17 +415,25 @@ def main() -> None:
     """Corrects and serves."""
     sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]  # else DuckDB looks for it at each statement
     database._attach, database.projects = attach_file, list_projects
-    database.objects = memory.remembers(look_up(database.objects))
-    fetch, database.fetch = database.fetch, memory.remembers(describe_one(database.fetch))
-    tables.columns = memory.remembers(tables.columns)
-    metadata.fetch = memory.remembers(fetch)
-    database.execute, metadata.execute = memory.watches(database.execute), memory.watches(metadata.execute)
+    database.objects = rows.remembers(look_up(database.objects))
+    fetch, database.fetch = database.fetch, remember(describe_one(database.fetch))
+    tables.columns = shapes.remembers(tables.columns)
+    metadata.fetch = row_access.fetch = remember(fetch)
+    database.execute, metadata.execute = watch(database.execute), watch(metadata.execute)
+    iam.execute = metadata.execute
     database.cursor = watch_cursor(database.cursor)
     query.execute = report_destination(wrap_fresh_cursor(query.execute))
     jobs.results = keep_results_empty(jobs.results)
     merge.run = accept_filter_in_on(merge.run)
     table_rules._check = skip_check_of_target(table_rules._check)
     tables.write = note_result(tables.write)
+    remembered = _Jobs()
+    store.save, store.load, store.list_, store.delete = (
+        remembered.save,
+        remembered.load,
+        remembered.list_,
+        remembered.delete,
+    )
     information_schema.VIEWS["PARTITIONS"] = add_logical_bytes(information_schema.partitions)
     arguments = sys.argv[1:]
     if Path(arguments[arguments.index("--data-dir") + 1], "emulator.duckdb").exists():
