@@ -45,13 +45,13 @@
     {%- for column in [
         'id', 'condition_id', 'wallet_address', 'timestamp', 'side', 'price', 'shares_normalized', 'token_label',
         'token_id', 'tx_hash', 'order_hash', 'taker', 'market_slug', 'title', 'shares_raw', 'usdc_raw', 'is_taker_leg',
-        'key_quality', 'log_index', 'block_number', 'contract_address', 'source', 'upstream_version', 'extra_fields',
-        'content_hash', 'completed_from'
+        'key_quality', 'log_index', 'block_number', 'contract_address', 'fee_raw', 'fee_unit', 'source',
+        'upstream_version', 'extra_fields', 'content_hash', 'completed_from'
     ] -%}
         {%- set type = {
             'timestamp': 'timestamp', 'price': 'float64', 'shares_normalized': 'float64', 'shares_raw': 'bigint',
             'usdc_raw': 'bigint', 'is_taker_leg': 'boolean', 'log_index': 'bigint', 'block_number': 'bigint',
-            'upstream_version': 'bigint'
+            'upstream_version': 'bigint', 'fee_raw': 'bigint'
         }.get(column, 'string') -%}
         {%- do types.update({column: column_type(type)}) -%}
     {%- endfor -%}

@@ -72,6 +72,8 @@ select
     keyed.log_index,
     keyed.block_number,
     keyed.contract_address,
+    keyed.fee_raw,
+    keyed.fee_unit,
     coalesce(keyed.source, 'legacy') as source,
     keyed.upstream_version,
     keyed.extra_fields,

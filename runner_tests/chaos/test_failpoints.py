@@ -42,8 +42,6 @@ ONLY_MIGRATION = {
 OF_SYNC = [
     site for site in SITES if site not in ONLY_BACKFILL | ONLY_REPLAY | ONLY_BY_HAND | ONLY_CHAIN | ONLY_MIGRATION
 ]
-    site for site in SITES if site not in ONLY_BACKFILL | ONLY_REPLAY | ONLY_BY_HAND | ONLY_CHAIN | ONLY_MIGRATION
-]
 OF_BACKFILL = [
     site
     for site in SITES
