@@ -185,6 +185,17 @@ class Settings(BaseSettings):
     price_per_tib: float = Field(
         6.25, ge=0, description="BigQuery: what a TiB costs, for `polytrades cost`. US on demand, in dollars."
     )
+    migration_memory: str = Field(
+        "4GB",
+        pattern=r"^[0-9]+(\.[0-9]+)?(MB|GB|MiB|GiB)$",
+        description="DuckDB: how much memory a migration may use; what does not fit is written beside the DuckDB file.",
+    )
+    staging_columns: dict[str, str] = Field(
+        {},
+        description="For `polytrades migrate`: our name of a column and its name in the staging table, where these "
+        "differ.",
+        examples=['{"tx_hash": "transaction_hash"}'],
+    )
     lock_wait_seconds: float = Field(
         10, ge=0, description="How long to wait for a DuckDB file that another process has open."
     )

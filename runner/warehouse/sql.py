@@ -5,8 +5,9 @@ from runner.warehouse.existing import Existing
 from runner.warehouse.landing import Landing
 from runner.warehouse.lease import Lease
 from runner.warehouse.metadata import Metadata
+from runner.warehouse.migration import Migration
 from runner.warehouse.reports import Reports
 
 
-class SqlWarehouse(Landing, ChainState, Metadata, Lease, Existing, Reports):
+class SqlWarehouse(Landing, ChainState, Metadata, Lease, Existing, Migration, Reports):
     """Every method of `Warehouse` but for what a subclass gives (see `Statements`)."""
