@@ -226,7 +226,7 @@ class Home:
     def polytrades(self, *arguments: object, check: bool = True) -> Result:
         """Runs the command line as a user does. With `check`, an exit code other than 0 fails the test."""
         command = [str(BIN / "polytrades"), *map(str, arguments)]
-        if arguments[0] in _BUILDING and "--dry-run" not in arguments:
+        if arguments[:1] and arguments[0] in _BUILDING and "--dry-run" not in arguments:
             self.spare_parsing()
         done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
         self.keep_parsed()

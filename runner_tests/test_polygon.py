@@ -72,7 +72,7 @@ def whole(start_module: Callable[..., Running]) -> tuple[Running, list[tuple[str
     [
         (("style=alchemy", "max-blocks=2000"), 90, 2_000),
         (("style=quicknode", "max-blocks=10000"), 30, 10_000),
-        (("style=infura", "max-results=300"), 80, None),
+        (("style=infura", "max-results=300"), 120, None),
         (("max-results=60", "batches=0"), 500, None),
     ],
 )
