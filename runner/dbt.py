@@ -16,7 +16,8 @@ from typing import Any
 
 from runner import project
 from runner.errors import HeldBack, UsageError
-from runner.settings import Settings
+from runner.settings import SECRETS, Settings
+from runner.warehouse.monitored import NodeResult
 
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 
@@ -56,6 +57,7 @@ class BuildResult:
     failed_tests: dict[str, str] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     used_example_profile: bool = False
+    nodes: list[NodeResult] = field(default_factory=list)
 
     @property
     def may_pass(self) -> bool:
@@ -71,6 +73,7 @@ class BuildResult:
         self.failed_nodes |= other.failed_nodes
         self.failed_tests |= other.failed_tests
         self.skipped += other.skipped
+        self.nodes += other.nodes
 
     @property
     def is_complete(self) -> bool:
@@ -143,7 +146,8 @@ def build(settings: Settings, progress: Progress, job: Job) -> BuildResult:
         *("--log-format", "json", "--log-level", "info", "--no-use-colors"),
         *job.selection,
     ]
-    inherited = {name: value for name, value in os.environ.items() if name != "POLYTRADES_DOME_API_KEY"}
+    secrets = {f"POLYTRADES_{name.upper()}" for name in SECRETS}
+    inherited = {name: value for name, value in os.environ.items() if name not in secrets}
     environment = {
         **inherited,
         "POLYTRADES_DUCKDB_PATH": str(settings.duckdb_file),
@@ -257,6 +261,8 @@ def _read(results: dict[str, Any]) -> BuildResult:
         kind, _, name = result["unique_id"].split(".", 2)
         is_test = kind in ("test", "unit_test")
         status = result["status"]
+        if kind != "operation":
+            summary.nodes.append(_node(kind, _short(name, is_test), result))
         if status in ("error", "fail", "runtime error"):
             kept = summary.failed_tests if is_test else summary.failed_nodes
             kept[_short(name, is_test)] = _paragraph([result["message"] or status])
@@ -268,6 +274,12 @@ def _read(results: dict[str, Any]) -> BuildResult:
         elif kind != "operation":
             summary.built += 1
     return summary
+
+
+def _node(kind: str, name: str, result: dict[str, Any]) -> NodeResult:
+    is_good = result["status"] in ("success", "pass", "no-op")
+    message = None if is_good else _paragraph([result["message"] or ""])
+    return NodeResult(kind, name, result["status"], float(result["execution_time"]), result.get("failures"), message)
 
 
 def _short(name: str, is_test: bool) -> str:

@@ -6,3 +6,15 @@
 {% macro utc_midnight(day) -%}{{ return(adapter.dispatch('utc_midnight', 'polytrades')(day)) }}{%- endmacro %}
 {% macro duckdb__utc_midnight(day) -%}{{ return("timestamptz '" ~ day ~ " 00:00:00+00'") }}{%- endmacro %}
 {% macro bigquery__utc_midnight(day) -%}{{ return("timestamp '" ~ day ~ " 00:00:00+00'") }}{%- endmacro %}
+
+{# A day some days earlier. #}
+{% macro days_before(day, days) -%}{{ return(adapter.dispatch('days_before', 'polytrades')(day, days)) }}{%- endmacro %}
+{% macro duckdb__days_before(day, days) -%}{{ return("(" ~ day ~ " - " ~ days ~ ")") }}{%- endmacro %}
+{% macro bigquery__days_before(day, days) -%}{{ return("date_sub(" ~ day ~ ", interval " ~ days ~ " day)") }}{%- endmacro %}
+
+{# An instant of Python's in UTC as a literal that prunes. #}
+{% macro instant_literal(instant) -%}
+    {{ return(adapter.dispatch('instant_literal', 'polytrades')(instant.strftime('%Y-%m-%d %H:%M:%S+00'))) }}
+{%- endmacro %}
+{% macro duckdb__instant_literal(text) -%}{{ return("timestamptz '" ~ text ~ "'") }}{%- endmacro %}
+{% macro bigquery__instant_literal(text) -%}{{ return("timestamp '" ~ text ~ "'") }}{%- endmacro %}

@@ -68,7 +68,7 @@ def demo(
             output.end_progress()
             if not json:
                 output.result({}, as_text(summary, settings))
-    current = status.assess(warehouse.totals())
+    current = status.look(settings, warehouse)
     status.save(settings, current)
     worst = max((summary.exit_code for summary in summaries), default=ExitCode.DONE)
     content = {

@@ -27,7 +27,7 @@ def finish(settings: Settings, warehouse: Warehouse, summary: Summary, output: O
     """Prints the summary, keeps the status for those who ask while dbt runs, and ends with the run's exit code."""
     if warehouse.name == "duckdb":  # others can be asked while dbt runs
         try:
-            status.save(settings, status.assess(warehouse.totals()))
+            status.save(settings, status.look(settings, warehouse))
         except (OSError, PolytradesError) as error:
             output.note(f"The status could not be kept for later: {error}")
     output.result(summary.as_json(), as_text(summary, settings))

@@ -36,6 +36,7 @@ def build(settings: Settings, warehouse: Warehouse, summary: Summary, display: D
     with summary.phase("build"):
         build = _built(settings, warehouse, summary, display)
     failpoints.passing("build.ended")
+    warehouse.record_nodes(summary.run_id, build.nodes, utc_now())
     if summary.build is None:
         summary.build = build
     else:
@@ -97,6 +98,7 @@ def _built(settings: Settings, warehouse: Warehouse, summary: Summary, display: 
     warehouse.collect_costs()
     summary.bytes_billed = warehouse.bytes_billed_by(summary.run_id)
     summary.bytes_billed_today = warehouse.bytes_billed_on(utc_now().date())
+    summary.bytes_budget = settings.daily_bytes_budget
     return build
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from runner.warehouse.adoption import Adoption
+from runner.warehouse.monitored import History, IncidentEvent, Monitored, NodeResult
 from runner.windows import Window
 
 
@@ -117,6 +118,11 @@ class Run:
     records_landed: int = 0
     records_rejected: int = 0
     fills_new: int | None = None
+    fetch_seconds: float | None = None
+    metadata_seconds: float | None = None
+    build_seconds: float | None = None
+    bytes_billed: int | None = None
+    bytes_budget: int | None = None
     message: str | None = None
 
 
@@ -238,6 +244,21 @@ class Warehouse(Protocol):
 
     def record_run(self, run: Run, at: datetime) -> None:
         """Appends a row to the run history."""
+
+    def record_nodes(self, run_id: str, nodes: Sequence[NodeResult], at: datetime) -> None:
+        """Appends what dbt said of each model and test of a build."""
+
+    def monitored(self) -> Monitored | None:
+        """What the monitoring models say, for `status`; None until they have been built."""
+
+    def history(self, since: date) -> History:
+        """What the monitoring models and state tables tell of the time since a UTC day, for `report`."""
+
+    def incident_events(self) -> list[IncidentEvent]:
+        """The newest event of each incident of the last year, oldest first."""
+
+    def record_incidents(self, events: Sequence[IncidentEvent]) -> None:
+        """Appends events."""
 
     def new_fills(self) -> int:
         """How many keys of the batch that was just merged `trades` did not have before."""

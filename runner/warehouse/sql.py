@@ -4,8 +4,8 @@ from runner.warehouse.existing import Existing
 from runner.warehouse.landing import Landing
 from runner.warehouse.lease import Lease
 from runner.warehouse.metadata import Metadata
-from runner.warehouse.reports import Reports
+from runner.warehouse.monitoring import Monitoring
 
 
-class SqlWarehouse(Landing, Metadata, Lease, Existing, Reports):
+class SqlWarehouse(Landing, Metadata, Lease, Existing, Monitoring):
     """Every method of `Warehouse` but for what a subclass gives (see `Statements`)."""
