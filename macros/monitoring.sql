@@ -51,13 +51,13 @@
 {%- endmacro %}
 
 {# Columns of one branch of `mon_checks`. Arguments other than the name are expressions. #}
-{% macro measured(check_name, value, subject=none, affected=none, detail=none, at=none) -%}
+{% macro measured(check_name, value, subject=none, affected=none, detail=none, run_at=none) -%}
     '{{ check_name }}' as check_name,
     cast({{ subject or 'null' }} as {{ column_type('string') }}) as subject,
     cast({{ value }} as {{ column_type('float64') }}) as measured,
     cast({{ affected or 'null' }} as {{ column_type('bigint') }}) as affected,
     cast({{ detail or 'null' }} as {{ column_type('string') }}) as detail,
-    cast({{ at or 'null' }} as {{ column_type('timestamp') }}) as at
+    cast({{ run_at or 'null' }} as {{ column_type('timestamp') }}) as run_at
 {%- endmacro %}
 
 {# The var `checks` as a query with columns check_name, warn_above, fail_above. #}

@@ -97,7 +97,7 @@ with measured as (
             subject='command',
             affected='exit_code',
             detail='message',
-            at='started_at'
+            run_at='started_at'
         ) }}
     from {{ ref('mon_runs') }}
     where
@@ -106,14 +106,14 @@ with measured as (
     union all
     select
         {{ measured(
-            'run_without_end', 'case when is_working then 0 else 1 end', subject='command', detail='run_id', at='started_at'
+            'run_without_end', 'case when is_working then 0 else 1 end', subject='command', detail='run_id', run_at='started_at'
         ) }}
     from {{ ref('mon_runs') }}
     where
         nth_newest = 1
         and finished_at is null
     union all
-    select {{ measured('run_overdue_hours', hours_since('started_at'), at='started_at') }}
+    select {{ measured('run_overdue_hours', hours_since('started_at'), run_at='started_at') }}
     from {{ ref('mon_runs') }}
     where
         nth_newest = 1
@@ -160,7 +160,7 @@ select
     measured.measured,
     measured.affected,
     measured.detail,
-    measured.at,
+    measured.run_at,
     limits.warn_above,
     limits.fail_above,
     case

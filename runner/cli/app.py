@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 from runner import __version__, failpoints
 from runner.cli import (
     adopt,
+    alerts,
     backfill,
     checkpoints,
     cost,
@@ -20,6 +21,7 @@ from runner.cli import (
     import_files,
     lease,
     rejected,
+    report,
     simulate,
     status,
     sync,
@@ -56,6 +58,8 @@ _COMMANDS = (
     backfill,
     import_files,
     status,
+    report,
+    alerts,
     gaps,
     checkpoints,
     rejected,

@@ -71,7 +71,7 @@ def _said(template: str, row: CheckRow) -> str:
         percent=f"{x:.1%}",
         of=f"{row.affected or 0:,}",
         bytes=as_bytes(row.affected or 0),
-        run=f"The last {row.subject or 'sync'}" + (f" ({row.at:%Y-%m-%d %H:%M} UTC)" if row.at else ""),
+        run=f"The last {row.subject or 'sync'}" + (f" ({row.run_at:%Y-%m-%d %H:%M} UTC)" if row.run_at else ""),
         subject=row.subject or "",
         detail=(row.detail or "no message").rstrip("."),
         are="is" if round(x) == 1 else "are",

@@ -25,7 +25,7 @@ class CheckRow:
     measured: float | None
     affected: int | None
     detail: str | None
-    at: datetime | None
+    run_at: datetime | None
     warn_above: float | None
     fail_above: float | None
     verdict: str
