@@ -50,6 +50,34 @@
     )) }}
 {%- endmacro %}
 
+{# `polytrades duplicates --from --to` checks the keys of a window alone, in tables of their own: POLYTRADES_CHECK_FROM and
+   POLYTRADES_CHECK_TO are days, or unset. #}
+{% macro window_suffix() -%}
+    {{ return('_window' if env_var('POLYTRADES_CHECK_FROM', '') else '') }}
+{%- endmacro %}
+
+{% macro checked_window(column) -%}
+    {%- set since, before = env_var('POLYTRADES_CHECK_FROM', ''), env_var('POLYTRADES_CHECK_TO', '') -%}
+    {{ return(window_predicate([{'since': since, 'before': before}], column) if since else 'true') }}
+{%- endmacro %}
+
+{# Days on which keys that stand several times have rows, as ranges. Asked only if there is such a key. #}
+{% macro days_of_duplicates(duplicates, fills) -%}
+    {%- if not execute or load_relation(duplicates) is none
+        or not run_query('select count(*) from ' ~ duplicates).columns[0].values()[0] -%}
+        {{ return([]) }}
+    {%- endif -%}
+    {%- set matches = [] -%}
+    {%- for column in ['wallet_address', 'tx_hash', 'order_hash'] -%}
+        {%- do matches.append("coalesce(fills." ~ column ~ ", '') = coalesce(duplicates." ~ column ~ ", '')") -%}
+    {%- endfor -%}
+    {%- set days = run_query(
+        "select distinct cast(" ~ utc_day('fills.timestamp') ~ " as " ~ dbt.type_string() ~ ") as day from " ~ fills
+        ~ " as fills inner join " ~ duplicates ~ " as duplicates on " ~ matches | join(' and ')
+    ).columns[0].values() -%}
+    {{ return(day_ranges(days, 0)) }}
+{%- endmacro %}
+
 {# Columns of one branch of `mon_checks`. Arguments other than the name are expressions. #}
 {% macro measured(check_name, value, subject=none, affected=none, detail=none, run_at=none) -%}
     '{{ check_name }}' as check_name,

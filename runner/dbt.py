@@ -86,6 +86,7 @@ class Job:
     """What a build is part of: the run that holds the lease, what is selected, and what one job of it may bill.
 
     Each `part` has a folder of artifacts: dbt parses everything again when the limit in the profile has changed.
+    `variables` are set in dbt's environment.
     """
 
     command: str
@@ -93,6 +94,7 @@ class Job:
     selection: tuple[str, ...] = ()
     maximum_bytes_billed: int | None = None
     part: str = ""
+    variables: tuple[tuple[str, str], ...] = ()
 
 
 def artifacts_dir(settings: Settings, part: str = "") -> Path:
@@ -157,6 +159,7 @@ def build(settings: Settings, progress: Progress, job: Job) -> BuildResult:
         "POLYTRADES_LEASE": job.run_id,
         "POLYTRADES_MAXIMUM_BYTES_BILLED": str(job.maximum_bytes_billed or settings.maximum_bytes_billed),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        **dict(job.variables),
     }
     with subprocess.Popen(
         command,

@@ -173,8 +173,8 @@ class Settings(BaseSettings):
     alert_from: Literal["WARN", "FAIL"] = Field("WARN", description="The least verdict that opens an incident.")
     ping_url: SecretStr | None = Field(
         None,
-        description="Asked after each sync whose data is complete (exit code 0 or 4): a dead man's switch, which raises "
-        "the alarm when nobody asks. Environment only.",
+        description="Asked after each sync whose data is complete (exit code 0 or 4): a dead man's switch, which "
+        "raises the alarm when nobody asks. Environment only.",
         examples=["…"],
     )
     metrics_file: str = Field(

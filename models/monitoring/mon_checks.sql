@@ -1,8 +1,9 @@
-{{ config(materialized='view') }}
+{{ config(materialized='view', tags=['whole_table']) }}
 
 -- Everything that `polytrades status` judges, the good with the bad: a number, and the limits in the var `checks` above
 -- which it warns or fails. Only monitoring models and small state tables are read. What is old by the clock (a run that
 -- is overdue, a checkpoint) is judged when this view is asked, the rest by what the last build found.
+-- Built beside mon_duplicate_keys, of which it reads: on BigQuery that is a dbt call of its own.
 with measured as (
     select {{ measured('duplicate_keys', 'count(*)') }}
     from {{ ref('mon_duplicate_keys') }}

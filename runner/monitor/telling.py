@@ -1,4 +1,4 @@
-"""After a run, whatever became of it: the status is kept, incidents are told, metrics are written. Never fails a run."""
+"""After a run, whatever became of it: status kept, incidents told, metrics written. Never fails a run."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from runner.warehouse.adoption import Adoption
 from runner.warehouse.monitored import History, IncidentEvent, Monitored, NodeResult
@@ -259,6 +259,19 @@ class Warehouse(Protocol):
 
     def record_incidents(self, events: Sequence[IncidentEvent]) -> None:
         """Appends events."""
+
+    def duplicate_rows(self, of_window: bool) -> list[dict[str, Any]]:
+        """Rows of mon_duplicate_rows, key by key in the order of `place`; at most 10,000."""
+
+    def keep_one_row(self, of_window: bool, run_id: str, at: datetime) -> tuple[int, int]:
+        """Removes from `trades` all but the kept row of each key in mon_duplicate_rows whose rows are one fill.
+
+        What goes is copied to state.removed_rows in the same transaction. Gives the numbers of keys and of rows that
+        went.
+
+        Raises:
+            HeldBack: the lease is not ours any more.
+        """
 
     def new_fills(self) -> int:
         """How many keys of the batch that was just merged `trades` did not have before."""

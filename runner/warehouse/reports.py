@@ -82,7 +82,7 @@ class Reports(Rejected):
                 if not self._has_mart(mart)
             ]
             totals.last_runs = [
-                Run(*row[:11], message=row[11])
+                Run(**dict(zip(_RUN_COLUMNS.split(", "), row, strict=True)))
                 for row in self._query(
                     "last_runs",
                     f"select {_RUN_COLUMNS} from {self._state('runs')} where true "

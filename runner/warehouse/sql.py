@@ -1,11 +1,11 @@
 """A warehouse that speaks SQL, put together from its parts; the subclasses give the connection and the dialect."""
 
+from runner.warehouse.duplicates import Duplicates
 from runner.warehouse.existing import Existing
 from runner.warehouse.landing import Landing
-from runner.warehouse.lease import Lease
 from runner.warehouse.metadata import Metadata
 from runner.warehouse.monitoring import Monitoring
 
 
-class SqlWarehouse(Landing, Metadata, Lease, Existing, Monitoring):
+class SqlWarehouse(Landing, Metadata, Duplicates, Existing, Monitoring):
     """Every method of `Warehouse` but for what a subclass gives (see `Statements`)."""
