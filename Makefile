@@ -105,6 +105,7 @@ docs: install-dev ## Write the generated reference pages and dbt's own documenta
 bench: install-dev $(VENV)/.emulator $(VENV)/.bench ## Measure what the documentation claims (see bench/README.md)
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/merge_growth.py
+	$(BIN)/python bench/status.py
 	$(BIN)/python bench/bigquery_bytes.py
 	$(BIN)/python bench/ingest.py --memory 1000000 5000000 --nights
 

@@ -29,8 +29,8 @@ from runner.failpoints import Injected
 from runner.windows import utc_now
 from runner_tests.support import ROOT, Home
 
-COMMANDS = ["sync", "backfill", "import", "status", "gaps", "checkpoints", "cost", "adopt", "lease", "doctor", "demo"]
-COMMANDS += ["simulate", "rejected list", "rejected replay"]
+COMMANDS = ["sync", "backfill", "import", "status", "report", "alerts", "duplicates", "gaps", "checkpoints"]
+COMMANDS += ["cost", "adopt", "lease", "doctor", "demo", "simulate", "rejected list", "rejected replay"]
 HEAVY = {"dbt", "google", "pyarrow", "duckdb", "aiohttp", "pydantic_settings", "structlog", "yaml", "msgspec"}
 
 # What stands there before: an installed .pth file makes the namespace `google` at the start of every Python.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -97,9 +98,10 @@ def test_three_bad_nights_and_a_good_one_are_opened_a_reminder_and_resolved() ->
 def test_alerts_reach_real_servers_and_a_dead_one_fails_nothing(tmp_path: Path) -> None:
     home = Home(tmp_path)
     mailbox = Mailbox()
-    post = Controller(mailbox, hostname="127.0.0.1", port=0)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    post = Controller(mailbox, hostname="127.0.0.1", port=port)
     post.start()
-    port = post.server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
     with web() as (url, got, codes):
         home.variables |= {
             "POLYTRADES_ALERT_WEBHOOK_URL": f"{url}/canary-webhook",
@@ -158,7 +160,7 @@ def test_the_metrics_are_openmetrics_and_what_the_node_exporter_reads() -> None:
         assert families["polytrades_fills"].samples[0].value == 58_953_954
 
 
-@pytest.mark.parametrize("address", ["http://example.com/hook", "ftp://example.com", "https://"])
+@pytest.mark.parametrize("address", ["http://example.com/hook", "ftp://example.com/hook", "https:///hook"])
 def test_an_alert_does_not_leave_the_machine_in_the_clear(tmp_path: Path, address: str) -> None:
     home = Home(tmp_path, {"POLYTRADES_ALERT_WEBHOOK_URL": address})
     refused = home.polytrades("alerts", check=False)

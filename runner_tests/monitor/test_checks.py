@@ -94,7 +94,7 @@ def plant_what_the_clock_shows(home: Home) -> None:
     batch = {"batch_id": "b", "landing_table": "trades", "source": "dome", "row_count": 7, "run_id": "r1"}
     insert(home, "landing.batches", landed_at=old, landed_on=old.date(), **batch)
     result = {"run_id": "r1", "kind": "test", "name": "a_sum_is_right", "status": "fail", "failures": 3}
-    insert(home, "state.node_results", recorded_at=NOW + timedelta(seconds=1), recorded_on=NOW.date(), **result)
+    insert(home, "state.node_results", recorded_at=NOW + timedelta(hours=1), recorded_on=NOW.date(), **result)
     cost = {"job_id": "j", "billed_on": utc_now().date(), "kind": "test", "bytes_billed": 1_001}
     insert(home, "state.job_costs", created_at=NOW, **cost)
     home.query("delete from monitoring.mon_daily_fills where true")
