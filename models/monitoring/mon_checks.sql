@@ -4,7 +4,37 @@
 -- which it warns or fails. Only monitoring models and small state tables are read. What is old by the clock (a run that
 -- is overdue, a checkpoint) is judged when this view is asked, the rest by what the last build found.
 -- Built beside mon_duplicate_keys, of which it reads: on BigQuery that is a dbt call of its own.
-with measured as (
+with silence as (
+    select {{ hours_between('max(last_fill_at)', 'max(fetched_until)') }} as hours
+    from {{ ref('mon_wallets') }}
+),
+
+newest_days as (
+    select
+        fills,
+        stand_ins,
+        row_number() over (order by day desc) as nth_newest
+    from {{ ref('mon_daily_fills') }}
+),
+
+usual as (
+    select avg(fills) as fills from newest_days
+    where nth_newest <= {{ var('volume_days') }}
+),
+
+newest_tested_run as (
+    select run_id from {{ ref('mon_test_results') }}
+    where true
+    qualify row_number() over (order by recorded_at desc, name) = 1
+),
+
+newest_budget as (
+    select bytes_budget from {{ ref('mon_runs') }}
+    where bytes_budget is not null
+    qualify row_number() over (order by started_at desc) = 1
+),
+
+measured as (
     select {{ measured('duplicate_keys', 'count(*)') }}
     from {{ ref('mon_duplicate_keys') }}
     union all
@@ -43,18 +73,8 @@ with measured as (
             'silent_hours',
             'case when silence.hours * usual.fills / 24 >= ' ~ var('volume_minimum') ~ ' then silence.hours end'
         ) }}
-    from (
-        select {{ hours_between('max(last_fill_at)', 'max(fetched_until)') }} as hours
-        from {{ ref('mon_wallets') }}
-    ) as silence
-    cross join (
-        select avg(newest.fills) as fills
-        from (
-            select fills from {{ ref('mon_daily_fills') }}
-            order by day desc
-            limit {{ var('volume_days') }}
-        ) as newest
-    ) as usual
+    from silence
+    cross join usual
     union all
     select {{ measured('volume_drop', '-deviation', affected='fills', detail=text_of('day')) }}
     from {{ ref('mon_volume') }}
@@ -68,16 +88,10 @@ with measured as (
     union all
     select
         {{ measured(
-            'stand_in_share', 'sum(newest.stand_ins) / nullif(sum(newest.fills), 0)', affected='sum(newest.stand_ins)'
+            'stand_in_share', 'sum(stand_ins) / nullif(sum(fills), 0)', affected='sum(stand_ins)'
         ) }}
-    from (
-        select
-            stand_ins,
-            fills
-        from {{ ref('mon_daily_fills') }}
-        order by day desc
-        limit 7
-    ) as newest
+    from newest_days
+    where nth_newest <= 7
     union all
     select
         {{ measured(
@@ -126,11 +140,7 @@ with measured as (
             'failed_tests', 'count(*)', detail="string_agg(results.name, ', ' order by results.name)"
         ) }}
     from {{ ref('mon_test_results') }} as results
-    inner join (
-        select run_id from {{ ref('mon_test_results') }}
-        qualify row_number() over (order by recorded_at desc) = 1
-    ) as newest
-        on results.run_id = newest.run_id
+    inner join newest_tested_run on results.run_id = newest_tested_run.run_id
     where
         results.status in ('fail', 'error')
         and results.name not in (
@@ -140,14 +150,10 @@ with measured as (
     select
         {{ measured(
             'budget_share',
-            'coalesce(costs.bytes_billed, 0) / nullif(newest.bytes_budget, 0)',
+            'coalesce(costs.bytes_billed, 0) / nullif(newest_budget.bytes_budget, 0)',
             affected='costs.bytes_billed'
         ) }}
-    from (
-        select bytes_budget from {{ ref('mon_runs') }}
-        where bytes_budget is not null
-        qualify row_number() over (order by started_at desc) = 1
-    ) as newest
+    from newest_budget
     left join {{ ref('mon_daily_costs') }} as costs on costs.day = {{ utc_day(now()) }}
 ),
 

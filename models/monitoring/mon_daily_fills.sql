@@ -6,7 +6,7 @@
     full_refresh=false
 ) }}
 
--- Counted again are only the days that this build could have changed, whole; what else stands here is as it was counted.
+-- Counted again are only the days that this build could have changed, whole; the others stand as they were counted.
 select
     {{ utc_day('timestamp') }} as day,
     count(*) as fills,

@@ -4,7 +4,7 @@
 {% set version = record_version('source_rank', 'upstream_version', 'timestamp', 'content_hash') %}
 {% set columns = contract_columns('trades') | map(attribute='name') | list or ['*'] %}
 
--- Every row of the keys that stand several times, in the order in which records win everywhere: the first would be kept.
+-- Every row of the keys that stand several times, in the order in which records win: the first would be kept.
 -- Nearly always there is none, and then nothing of `trades` is read; else the days on which these keys stand.
 with duplicates as (
     select * from {{ ref('mon_duplicate_keys') }}
@@ -29,7 +29,7 @@ rows_of_them as (
 
 placed as (
     select
-        rows_of_them.*,
+        *,
         row_number() over (partition by {{ key }} order by {{ version }} desc) as place,
         first_value(content_hash) over (partition by {{ key }} order by {{ version }} desc) as kept_content_hash,
         first_value(source_rank) over (partition by {{ key }} order by {{ version }} desc) as kept_source_rank,

@@ -4,7 +4,10 @@
 with runs as (
     select * from {{ source('state', 'runs') }}
     where true
-    qualify row_number() over (partition by run_id order by recorded_at desc, case when finished_at is null then 1 else 0 end) = 1
+    qualify row_number() over (
+        partition by run_id
+        order by recorded_at desc, case when finished_at is null then 1 else 0 end
+    ) = 1
 ),
 
 working as (
