@@ -1,8 +1,8 @@
 """The project as dbt has parsed it once, for the homes of all tests: parsing takes as long as a small build.
 
-dbt keeps what it has parsed in its target folder and takes it up again where the connection is the same. Homes differ in
-nothing else that the parsed project holds: on BigQuery in the name of their project, and everywhere in the hash of the
-connection, so these two are exchanged. What does not fit all the same, dbt parses again.
+dbt keeps what it has parsed in its target folder and takes it up again where the connection is the same. Homes differ
+in nothing else that the parsed project holds: on BigQuery in the name of their project, and everywhere in the hash of
+the connection, so these two are exchanged. What does not fit all the same, dbt parses again.
 """
 
 from __future__ import annotations

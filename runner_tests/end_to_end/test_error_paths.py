@@ -407,7 +407,14 @@ def interrupted(home: Home, *arguments: object, when: Callable[[str], bool]) -> 
     """Send SIGINT to a command, as Ctrl-C does, once `when` is true of the last line on its stderr (or of "")."""
     command = [str(BIN / "polytrades"), *map(str, arguments)]
     with subprocess.Popen(
-        command, cwd=home.folder, env=home.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=home.folder,
+        env=home.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where the tests run in the background the shell has them ignore it, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None

@@ -68,7 +68,7 @@ each_policy = pytest.mark.parametrize("policy", ["distinct", "collapse"])
 
 
 @each_policy
-@settings(common, max_examples=int(os.environ.get("POLYTRADES_EXAMPLES", "40")))
+@settings(common, max_examples=int(os.environ.get("POLYTRADES_EXAMPLES", "20")))
 @given(history=histories())
 def test_any_history_of_the_same_records_ends_in_the_same_tables(
     compiled_for: Callable[[str, str], Compiled], policy: str, history: tuple[list[Record], list[Step]]
