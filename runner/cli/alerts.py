@@ -61,7 +61,7 @@ def alerts(
     if send:
         warehouse.prepare()
         telling.send(settings, warehouse, status.look(settings, warehouse), output.note)
-    events = list(reversed(warehouse.incident_events()))
+    events = list(reversed(warehouse.incident_events() or []))
     still_open = [event for event in events if event.event != "resolved"]
     content = {
         "command": "alerts",

@@ -91,6 +91,8 @@ def _what_next(duckdb_file: Path) -> str:
   export POLYTRADES_DUCKDB_PATH={duckdb_file}
   {program} status
       Is the data good, in one look.
+  {program} report
+      The same as a page with charts.
   cp profiles.example.yml profiles.yml && {dbt} build
       What an analyst runs, in the project's folder. It changes nothing here.
   {program} sync --help

@@ -46,6 +46,6 @@ def report(
         raise Failed("There is nothing to report yet: no build has counted anything. Run `polytrades sync` first.")
     history = warehouse.history((utc_now() - timedelta(days=days)).date())
     out.parent.mkdir(parents=True, exist_ok=True)
-    page, beside = monitor.write(out, found, history, warehouse.incident_events(), days)
+    page, beside = monitor.write(out, found, history, warehouse.incident_events() or [], days)
     content = {"command": "report", "exit_code": 0, "verdict": found.verdict, "page": str(page), "data": str(beside)}
     output.result(content, f"{found.verdict}: wrote {page} ({page.stat().st_size / 1000:,.0f} kB) and {beside}.")

@@ -11,7 +11,7 @@ from runner.engine.lookups import Tally
 from runner.engine.plan import SyncOptions, plan_sync
 from runner.engine.record import Summary
 from runner.errors import ExitCode, PolytradesError, UsageError
-from runner.monitor.telling import after_run
+from runner.monitor.telling import after_failure, after_run
 from runner.records import BrokenRule, read_order
 from runner.settings import Settings
 from runner.sources import files as file_source
@@ -30,7 +30,7 @@ def finish(settings: Settings, warehouse: Warehouse, run: Callable[[], Summary],
         summary = run()
     except PolytradesError:
         hurried = settings.model_copy(update={"lock_wait_seconds": 0.0})
-        after_run(hurried, connect(hurried), False, output.note)
+        after_failure(hurried, connect(hurried), output.note)
         raise
     is_complete = summary.exit_code in (ExitCode.DONE, ExitCode.CHECK_FAILED)
     after_run(settings, warehouse, is_complete and summary.command == "sync", output.note)

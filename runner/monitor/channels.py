@@ -4,6 +4,7 @@ An address is a secret: Slack's and others' carry their key in the path. Errors 
 """
 
 import asyncio
+import importlib
 import smtplib
 import ssl
 from collections.abc import Callable, Iterator
@@ -124,7 +125,7 @@ def _mail(settings: Settings, message: Message) -> None:
 
 def _apprise(urls: str, message: Message) -> None:
     try:
-        import apprise
+        apprise = importlib.import_module("apprise")
     except ModuleNotFoundError:
         raise NotTaken("apprise is not installed; run `make install-alerts`") from None
     notifier = apprise.Apprise()

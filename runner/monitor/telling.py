@@ -1,6 +1,7 @@
 """After a run, whatever became of it: status kept, incidents told, metrics written. Never fails a run."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,12 +20,7 @@ Note = Callable[[str], None]
 def after_run(settings: Settings, warehouse: Warehouse, is_complete: bool, note: Note) -> None:
     """Keeps, tells and writes; what does not work is noted. `is_complete`: the night's data is there."""
     try:
-        found = status.look(settings, warehouse)
-        if warehouse.name == "duckdb":  # others can be asked while dbt runs
-            status.save(settings, found)
-        send(settings, warehouse, found, note)
-        if settings.metrics_file:
-            metrics.write(Path(settings.metrics_file), found)
+        _tell(settings, warehouse, note)
     except (OSError, PolytradesError) as error:
         note(f"The status could not be kept or told: {error}")
     if is_complete:
@@ -34,13 +30,31 @@ def after_run(settings: Settings, warehouse: Warehouse, is_complete: bool, note:
             note(f"The dead man's switch was not told: {error}.")
 
 
+def after_failure(settings: Settings, warehouse: Warehouse, note: Note) -> None:
+    """The same for a run that ended early. What stood in its way may stand here too; its own error says so."""
+    with suppress(OSError, PolytradesError):
+        _tell(settings, warehouse, note)
+
+
+def _tell(settings: Settings, warehouse: Warehouse, note: Note) -> None:
+    found = status.look(settings, warehouse)
+    if warehouse.name == "duckdb" and settings.duckdb_file.exists():  # others can be asked while dbt runs
+        status.save(settings, found)
+    send(settings, warehouse, found, note)
+    if settings.metrics_file:
+        metrics.write(Path(settings.metrics_file), found)
+
+
 def send(settings: Settings, warehouse: Warehouse, found: Status, note: Note) -> list[IncidentEvent]:
     """Tells what is due on every channel and records it; gives the events.
 
     What no channel took is not recorded and is due again at the next look; without any channel it is recorded as told
     to nobody.
     """
-    events = due(found, warehouse.incident_events(), Verdict(settings.alert_from))
+    known = warehouse.incident_events()
+    if known is None:  # a warehouse in which nothing has run yet
+        return []
+    events = due(found, known, Verdict(settings.alert_from))
     if not events:
         return []
     told = deliver(settings, message(found, events, warehouse.place), note)

@@ -150,10 +150,10 @@ class Monitoring(Reports):
             ]
         return found
 
-    def incident_events(self) -> list[IncidentEvent]:
+    def incident_events(self) -> list[IncidentEvent] | None:
         """See Warehouse."""
         if not self._has_state("incidents"):
-            return []
+            return None
         names = ", ".join(name for name in (field.name for field in fields(IncidentEvent)) if name != "times_told")
         rows = self._query(
             "incident_events",

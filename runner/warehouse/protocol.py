@@ -254,8 +254,8 @@ class Warehouse(Protocol):
     def history(self, since: date) -> History:
         """What the monitoring models and state tables tell of the time since a UTC day, for `report`."""
 
-    def incident_events(self) -> list[IncidentEvent]:
-        """The newest event of each incident of the last year, oldest first."""
+    def incident_events(self) -> list[IncidentEvent] | None:
+        """The newest event of each incident of the last year, oldest first; None before the first run."""
 
     def record_incidents(self, events: Sequence[IncidentEvent]) -> None:
         """Appends events."""

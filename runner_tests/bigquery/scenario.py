@@ -235,7 +235,7 @@ def _ask(world: _World) -> None:
         assert {finding.check for finding in found.findings} >= {"key_collisions"}
         assert telling.send(chosen, warehouse, found, print)
         assert telling.send(chosen, warehouse, found, print) == []
-        report.as_json(found, warehouse.history(AT.date()), warehouse.incident_events(), 60)
+        report.as_json(found, warehouse.history(AT.date()), warehouse.incident_events() or [], 60)
         _double_a_fill(world)
         confirmed = duplicates.look(chosen, warehouse, None, Progress())
         assert duplicates.repair(chosen, warehouse, None, confirmed, Progress()) == (1, 1)
