@@ -39,7 +39,7 @@ ONLY_FILLS = ("-s", "pending_batches+", "--exclude", "test_type:unit", "int_mark
 """Arguments for one more build of all that fills go through; markets and events would take as long again. Names that
 follow are excluded too."""
 
-_BUILDING = ("sync", "backfill", "import", "rejected")
+_BUILDING = ("sync", "backfill", "import", "rejected", "duplicates")
 """Commands that call dbt."""
 
 
@@ -223,7 +223,7 @@ class Home:
     def polytrades(self, *arguments: object, check: bool = True) -> Result:
         """Runs the command line as a user does. With `check`, an exit code other than 0 fails the test."""
         command = [str(BIN / "polytrades"), *map(str, arguments)]
-        if arguments[0] in _BUILDING and "--dry-run" not in arguments:
+        if arguments and arguments[0] in _BUILDING and "--dry-run" not in arguments:
             self.spare_parsing()
         done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
         self.keep_parsed()

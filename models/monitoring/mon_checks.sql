@@ -25,7 +25,7 @@ usual as (
 newest_tested_run as (
     select run_id from {{ ref('mon_test_results') }}
     where true
-    qualify row_number() over (order by recorded_at desc, name) = 1
+    qualify row_number() over (order by recorded_at desc, name asc) = 1
 ),
 
 newest_budget as (
