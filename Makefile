@@ -52,7 +52,7 @@ $(VENV)/.emulator: $(VENV)/.made requirements/emulator.txt $(EMULATOR_FILES)/ins
 	HOME=$(CURDIR)/$(EMULATOR)/home $(EMULATOR)/bin/python $(EMULATOR_FILES)/install_extensions.py
 	@touch $@
 
-# What bench/ingest.py compares with, away from what the project itself uses.
+# What bench/ingest.py and bench/decode.py compare with, away from what the project itself uses.
 $(VENV)/.bench: $(VENV)/.made requirements/bench.txt
 	$(PYTHON) -m venv $(VENV)/bench
 	$(VENV)/bench/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/bench.txt
@@ -107,6 +107,7 @@ bench: install-dev $(VENV)/.emulator $(VENV)/.bench ## Measure what the document
 	$(BIN)/python bench/merge_growth.py
 	$(BIN)/python bench/status.py
 	$(BIN)/python bench/bigquery_bytes.py
+	$(BIN)/python bench/decode.py
 	$(BIN)/python bench/ingest.py --memory 1000000 5000000 --nights
 
 requirements: install-dev ## Resolve the pinned requirements again

@@ -15,11 +15,11 @@
 
 {# The columns of a contract as the production relation of `mart` has them; NULL for one that it lacks yet. What an adopted
    row does not say follows from what it does: its exact sizes, and that it came from the table before this one. #}
-{% macro stored_columns(mart, contract_of) -%}
+{% macro stored_columns(mart, contract_of, names=none) -%}
     {%- set relation = production_relation(mart) -%}
     {%- set present = adapter.get_columns_in_relation(relation) | map(attribute='name') | list if relation else [] -%}
     {%- set columns = [] -%}
-    {%- for column in contract_columns(contract_of) -%}
+    {%- for column in contract_columns(contract_of) if not names or column.name in names -%}
         {%- set value = 'stored.' ~ column.name if column.name in present
             else 'cast(null as ' ~ column.data_type ~ ')' -%}
         {%- if relation and column.name in adopted_values() -%}

@@ -19,6 +19,7 @@ from runner.errors import HeldBack, UsageError
 from runner.settings import SECRETS, Settings
 from runner.warehouse.monitored import NodeResult
 
+_SECRET_VARIABLES = frozenset(f"POLYTRADES_{name.upper()}" for name in SECRETS)
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 
 # What BigQuery and the way to it say when trying again may help. dbt itself does not repeat a job that ended.
@@ -148,8 +149,7 @@ def build(settings: Settings, progress: Progress, job: Job) -> BuildResult:
         *("--log-format", "json", "--log-level", "info", "--no-use-colors"),
         *job.selection,
     ]
-    secrets = {f"POLYTRADES_{name.upper()}" for name in SECRETS}
-    inherited = {name: value for name, value in os.environ.items() if name not in secrets}
+    inherited = {name: value for name, value in os.environ.items() if name not in _SECRET_VARIABLES}
     environment = {
         **inherited,
         "POLYTRADES_DUCKDB_PATH": str(settings.duckdb_file),

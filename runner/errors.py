@@ -5,6 +5,8 @@ PolytradesError        what happened, to what, what to do next; the exit code is
 │   └── KeyRefused     2  the upstream refuses the API key
 ├── UpstreamError      1  an upstream did not answer usably; the wallet keeps its checkpoint
 │   ├── Unavailable    1  … for a reason that may pass: retried
+│   │   └── Throttled  1  … because we ask too often
+│   ├── TooLong        1  … it is longer than what we take
 │   └── BudgetSpent    1  the run may send no more requests
 ├── HeldBack           3  something durable stands, or another process holds what we need: run again
 └── Failed             1  the run failed and nothing durable happened
@@ -45,6 +47,14 @@ class Unavailable(UpstreamError):
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Throttled(Unavailable):
+    """An upstream says in its answer that we ask too often."""
+
+
+class TooLong(UpstreamError):
+    """An answer is longer than what we take: ask for less."""
 
 
 class BudgetSpent(UpstreamError):

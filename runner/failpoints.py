@@ -22,6 +22,8 @@ SITES = {
     "coverage.recorded": "The coverage of a batch is recorded; checkpoints are not moved.",
     "checkpoints.moved": "The checkpoints are moved, in a transaction that has not ended where there is one.",
     "batch.landed": "Everything about a batch is in the warehouse; its file is still in the spool.",
+    "reorganisation.healed": "What a reorganisation changed has landed; blocks are not noted anew.",
+    "blocks.noted": "The newest blocks are noted; none of their logs is read.",
     "fills.landed": "All fills have landed; markets and events are not fetched.",
     "metadata.landed": "Markets and events have landed; dbt has not been started.",
     "build.ended": "dbt has ended; nothing is tidied up or recorded.",

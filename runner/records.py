@@ -45,6 +45,7 @@ RULES = {
     "bad_condition_id": "The condition id is there and is not 0x and 62 or 64 hexadecimal digits.",
     "bad_taker": "The taker is there and is not 0x and 40 hexadecimal digits.",
     "bad_number": "log_index or block_number is there and is not a whole number.",
+    "bad_log": "An event of an exchange contract is not built as its version is.",
     "bad_text": "A field that is text in every other record is something else.",
 }
 """Every reason for which a record is rejected, with what it means."""
@@ -112,6 +113,9 @@ class OrderRow(NamedTuple):
     block_number: int | None
     contract_address: str | None
     upstream_version: int | None
+    is_removed: bool | None
+    fee_raw: int | None
+    fee_unit: str | None
     extra_fields: str | None
 
 
@@ -161,6 +165,9 @@ def read_order(raw: bytes, queried_wallet: str | None, now: datetime) -> OrderRo
         block_number=_whole("block_number", get("block_number")),
         contract_address=None,
         upstream_version=None,
+        is_removed=None,
+        fee_raw=None,
+        fee_unit=None,
         extra_fields=None if record.keys() <= _KNOWN else _extra_fields(raw),
     )
 

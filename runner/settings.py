@@ -24,7 +24,15 @@ from runner import log
 from runner.errors import UsageError
 
 SETTINGS_FILE = Path("polytrades.toml")
-SECRETS = ("dome_api_key", "alert_webhook_url", "alert_slack_url", "alert_apprise_urls", "smtp_url", "ping_url")
+SECRETS = (
+    "dome_api_key",
+    "polygon_rpc_urls",
+    "alert_webhook_url",
+    "alert_slack_url",
+    "alert_apprise_urls",
+    "smtp_url",
+    "ping_url",
+)
 _READ_BY_OTHERS = (
     "BIGQUERY_PROJECT",
     "BIGQUERY_METHOD",
@@ -50,6 +58,9 @@ class Settings(BaseSettings):
     duckdb_path: Path = Field(
         Path("polytrades.duckdb"), description="The DuckDB file. A relative path is relative to the current folder."
     )
+    source: Literal["api", "polygon"] = Field(
+        "api", description="Where fills are fetched from: the order API, or the chain itself."
+    )
     order_api: Literal["dome", "predexon-v1", "predexon-v2"] = Field(
         "dome", description="The dialect of the order API. `polytrades doctor` recognises it."
     )
@@ -66,6 +77,39 @@ class Settings(BaseSettings):
     )
     dome_auth_header: str = Field("Authorization", description="The header that carries the key.")
     dome_auth_scheme: str = Field("Bearer", description="What stands before the key in that header; may be empty.")
+    polygon_rpc_urls: SecretStr | None = Field(
+        None,
+        description="JSON-RPC endpoints of Polygon, the preferred one first, with spaces between them; an address "
+        "often holds a key. Environment only.",
+        examples=["https://…"],
+    )
+    polygon_finality: Literal["auto", "finalized", "latest"] = Field(
+        "auto",
+        description="Up to which block the chain is read: `finalized`, `latest` (then settle_lag_minutes counts), or "
+        "`auto`: finalized where the node knows it.",
+    )
+    polygon_overlap_minutes: float = Field(
+        30,
+        ge=0,
+        le=1_000_000,
+        description="How far before its checkpoint a wallet is read from the chain again, should a node have left out "
+        "a log.",
+    )
+    polygon_block_range: int = Field(
+        2_000,
+        ge=1,
+        le=1_000_000,
+        description="Blocks asked for at a time before a node's limit is known; what it refuses is remembered.",
+    )
+    polygon_wallets_per_request: int = Field(
+        1_000, ge=1, le=5_000, description="Wallets named in one request for logs; nodes take 1,000 or more."
+    )
+    polygon_logs_per_block: int = Field(
+        150,
+        ge=1,
+        description="Fills of everybody in a block, an estimate: decides whether whole ranges are cheaper than asking "
+        "by wallet.",
+    )
     gamma_base_url: str = Field("https://gamma-api.polymarket.com", description="Where Gamma answers /markets.")
     gamma_lists: Literal["auto", "keyset", "legacy"] = Field(
         "auto",

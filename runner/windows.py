@@ -64,6 +64,24 @@ def holes(target: Window, covered: Iterable[Window]) -> list[Window]:
     return found
 
 
+def intersection(parts: Iterable[Iterable[Window]]) -> list[Window]:
+    """The instants that lie in a window of each part, oldest first."""
+    common: list[Window] | None = None
+    for part in parts:
+        if common is None:
+            common = union(part)
+            continue
+        other = union(part)
+        met = []
+        for one in common:
+            for two in other:
+                begins, end = max(one.begins, two.begins), min(one.end, two.end)
+                if begins < end:
+                    met.append(Window(None if one.start is None and two.start is None else begins, end))
+        common = met
+    return common or []
+
+
 def askable(window: Window) -> Window:
     """`window`, begun a second earlier where upstreams would refuse it as too short."""
     if window.is_askable or window.start is None:

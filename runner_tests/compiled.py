@@ -61,6 +61,9 @@ class Record:
     block_number: int | None = None
     contract_address: str | None = None
     upstream_version: int | None = None
+    is_removed: bool | None = None
+    fee_raw: int | None = None
+    fee_unit: str | None = None
     extra_fields: str | None = None
     source: str = "dome"
 

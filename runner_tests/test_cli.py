@@ -21,6 +21,8 @@ from runner.errors import (
     HeldBack,
     KeyRefused,
     PolytradesError,
+    Throttled,
+    TooLong,
     Unavailable,
     UpstreamError,
     UsageError,
@@ -30,7 +32,7 @@ from runner.windows import utc_now
 from runner_tests.support import ROOT, Home
 
 COMMANDS = ["sync", "backfill", "import", "status", "report", "alerts", "duplicates", "gaps", "checkpoints"]
-COMMANDS += ["cost", "adopt", "lease", "doctor", "demo", "simulate", "rejected list", "rejected replay"]
+COMMANDS += ["reconcile", "cost", "adopt", "lease", "doctor", "demo", "simulate", "rejected list", "rejected replay"]
 HEAVY = {"dbt", "google", "pyarrow", "duckdb", "aiohttp", "pydantic_settings", "structlog", "yaml", "msgspec"}
 
 # What stands there before: an installed .pth file makes the namespace `google` at the start of every Python.
@@ -118,6 +120,8 @@ def test_each_error_has_the_exit_code_of_the_table() -> None:
         KeyRefused: 2,
         UpstreamError: 1,
         Unavailable: 1,
+        Throttled: 1,
+        TooLong: 1,
         BudgetSpent: 1,
         Injected: 1,
         HeldBack: 3,

@@ -30,6 +30,13 @@ endpoints, at the root and below /v1: /polymarket/orders, markets, events and ac
 (of the monotonic clock), and the most that were under way at once. POST /reveal shows what --late hides and says how
 many fills that are; --write-fills has them all from the start.
 
+POST /rpc is a JSON-RPC node of the chain behind the synthetic world: eth_chainId, eth_blockNumber, eth_getBlockByNumber
+and eth_getLogs, in batches too. POST /chain/reorganise?depth=N&salt=S mines the last N blocks anew: most transactions
+come back, some in another block, some not. POST /chain/grow?blocks=N mines N more. --rpc NAME=VALUE sets what the node
+refuses: style (plain, alchemy, quicknode, infura, publicnode), max-blocks, max-results, max-topics, keeps (blocks),
+behind (each third request is answered by a node so far behind), finality (blocks, -1: no such tag), times=0 (logs
+without the block's time), batches=0, lose=N and twice=N (each N-th answer lacks a log, or has one twice).
+
 faults: KIND[:ARGUMENT...][@PATHPART][%first|%middle|%last][#N[-M]] - only paths that contain PATHPART, only such
 pages of a walk (first: asked for without cursor and offset; last: there is no more), and of the requests that match
 only the N-th, or the N-th to the M-th. --list-faults says which kinds there are.
@@ -72,6 +79,13 @@ def _parser() -> argparse.ArgumentParser:
         "--malformed", type=_share, default=0.0, metavar="SHARE", help="damaged records to add, as a share of --fills"
     )
     world.add_argument(
+        "--twice-each",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="of each N fills one is of the same order and transaction as the fill before (default: none)",
+    )
+    world.add_argument(
         "--prerender", action="store_true", help="render every fill before serving: a slow start and cheap pages"
     )
     replay = parser.add_argument_group("recorded files")
@@ -94,6 +108,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     behaviour.add_argument(
         "--clock-skew", type=_skew, default=0.0, metavar="SECONDS", help="how far the Date header and `now` run ahead"
+    )
+    behaviour.add_argument(
+        "--rpc", action="append", default=[], metavar="NAME=VALUE", help="a setting of the node, see below"
+    )
+    behaviour.add_argument(
+        "--head", type=int, default=0, metavar="BLOCKS", help="the chain ends so many blocks before --until"
     )
     behaviour.add_argument("--fault", action="append", default=[], metavar="SPEC", help="see below; may be repeated")
     behaviour.add_argument(
@@ -176,9 +196,12 @@ _share.__name__, _milliseconds.__name__, _skew.__name__ = "share", "number", "nu
 def _upstream(options: argparse.Namespace) -> Upstream:
     # Imported here so that --help and a wrong option answer at once.
     from simulator import faults
+    from simulator.blocks import block_of
+    from simulator.chain import Chain
     from simulator.dome import DomeCatalogue, dome_catalogue
     from simulator.gamma_world import gamma_catalogue
     from simulator.replay import ReplayedOrders, ReplayError, replayed_gamma, replayed_markets
+    from simulator.rpc import Rpc, node_of
     from simulator.server import Upstream
     from simulator.world import Settings, World
 
@@ -200,7 +223,15 @@ def _upstream(options: argparse.Namespace) -> Upstream:
     except (faults.FaultError, ReplayError) as error:
         raise _UsageError(str(error)) from error
     until = options.until if options.until is not None else int(datetime.now(UTC).timestamp() + options.clock_skew)
-    world = World(Settings(options.seed, options.wallets, options.fills, options.days, until, options.malformed))
+    world = World(
+        Settings(
+            options.seed, options.wallets, options.fills, options.days, until, options.malformed, options.twice_each
+        )
+    )
+    try:
+        node = node_of(options.rpc)
+    except ValueError as error:
+        raise _UsageError(f"--rpc {error}") from error
     if options.prerender:
         world.prerender()
     catalogue = world.catalogue
@@ -212,6 +243,7 @@ def _upstream(options: argparse.Namespace) -> Upstream:
         True,
         **behaviour,
         faults=asked,
+        rpc=Rpc(Chain(world, block_of(until) - options.head), node),
     )
 
 
@@ -257,10 +289,12 @@ def _announcement(options: argparse.Namespace, upstream: Upstream, host: str, po
     if options.json:
         ready = {"url": url, "port": port, "wallets": wallets, "fills": fills, "markets": markets, "pid": os.getpid()}
         return json.dumps(ready)
+    node = f"  export POLYTRADES_POLYGON_RPC_URLS={url}/rpc\n" if upstream.rpc is not None else ""
     return (
         f"Serving {fills:,} fills of {wallets:,} wallets and {markets:,} markets at {url}\n"
         f"  export POLYTRADES_DOME_BASE_URL={url}\n"
         f"  export POLYTRADES_GAMMA_BASE_URL={url}\n"
+        f"{node}"
         "Stop it with Ctrl-C."
     )
 

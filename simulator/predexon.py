@@ -13,11 +13,12 @@ import msgspec
 from starlette.datastructures import QueryParams
 
 from simulator.answers import joined, limit_of, refuse, seconds_of, whole
+from simulator.blocks import SECOND_EXCHANGE
 from simulator.orders import Feed, OrderStore, Scope, scope_of
 
 _MAX_OFFSET = 100_000
-#: The second in which the second exchange took over; it charges the fee that goes with `_FEE`.
-_SECOND_EXCHANGE, _FEE = 1_777_374_041, 0.02
+#: The later exchanges charge the fee that goes with it.
+_FEE = 0.02
 _OLDER = (
     "token_id", "side", "market_slug", "condition_id", "shares", "shares_normalized", "price", "tx_hash", "title",
     "timestamp", "order_hash", "user",
@@ -128,7 +129,7 @@ def _v2_row(body: bytes) -> bytes:
     made: dict[str, Any] = {name: record[name] for name in (*_OLDER, "taker", "status") if name in record}
     price, shares, second = (_number(record, name) for name in ("price", "shares", "timestamp"))
     label = msgspec.json.decode(record.get("token_label", b'""'))
-    is_second = second is not None and second >= _SECOND_EXCHANGE
+    is_second = second is not None and second >= SECOND_EXCHANGE
     amount = fee = None
     if price is not None and shares is not None:
         amount = round(price * shares) / 1e6

@@ -34,9 +34,10 @@ from simulator.gamma import GammaCatalogue
 from simulator.late import LateOrders
 from simulator.predexon import Trades
 from simulator.rate import Arrivals, RateLimit
+from simulator.rpc import Rpc
 from simulator.wire import RAW, Protocol, Wire
 
-_UNCOUNTED = ("/healthz", "/stats", "/reveal")
+_UNCOUNTED = ("/healthz", "/stats", "/reveal", "/chain/reorganise", "/chain/grow")
 
 
 @dataclass
@@ -55,6 +56,7 @@ class Upstream:
     rate_limit: int | None = None
     is_compressing: bool = True
     faults: Sequence[Fault] = ()
+    rpc: Rpc | None = None
     requests: Counter[tuple[str, str]] = field(default_factory=Counter)
     arrivals: Arrivals = field(default_factory=Arrivals)
 
@@ -113,6 +115,8 @@ def application(upstream: Upstream) -> ASGIApp:
             "/reveal", _on_loop(lambda _: _json(msgspec.json.encode({"revealed": visible.reveal()}))), methods=["POST"]
         ),
     ]
+    if upstream.rpc is not None:
+        routes += _chain_routes(upstream.rpc)
     for prefix in ("", "/v1"):
         routes += [Route(prefix + path, _on_loop(handle)) for path, handle in handlers.items()]
     for prefix, answer in (("/v1", trades.v1), ("/v2", trades.v2)):
@@ -129,6 +133,30 @@ def application(upstream: Upstream) -> ASGIApp:
     if upstream.rate_limit is not None:
         served = RateLimit(served, upstream.rate_limit)
     return Wire(_Counted(served, inner, upstream), lambda: time.time() + upstream.clock_skew)
+
+
+def _chain_routes(rpc: Rpc) -> list[Route]:
+    """The node, and what happens to its chain: blocks mined anew, blocks mined on top."""
+
+    async def node(request: Request) -> Response:
+        status, body = rpc.answer(await request.body())
+        return _json(body, status)
+
+    def reorganise(request: Request) -> Response:
+        asked = request.query_params
+        return _json(
+            msgspec.json.encode({"first": rpc.chain.reorganise(int(asked["depth"]), int(asked.get("salt", "1")))})
+        )
+
+    def grow(request: Request) -> Response:
+        rpc.chain.head += int(request.query_params["blocks"])
+        return _json(msgspec.json.encode({"head": rpc.chain.head}))
+
+    return [
+        Route("/rpc", node, methods=["POST"]),
+        Route("/chain/reorganise", _on_loop(reorganise), methods=["POST"]),
+        Route("/chain/grow", _on_loop(grow), methods=["POST"]),
+    ]
 
 
 def _on_loop(handle: Callable[[Request], Response]) -> Callable[[Request], object]:

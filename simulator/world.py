@@ -13,16 +13,17 @@ from random import Random
 
 import msgspec
 
+from simulator.blocks import SECOND_EXCHANGE, block_of
 from simulator.digest import Digest
 from simulator.malformed import spoil
 from simulator.markets import DAY, Catalogue, Market
 from simulator.orders import Feed, Scope, narrowed
 from simulator.rendered import Rendered
 
-#: A real block and its time (Unix seconds): the anchor from which block numbers are counted.
-_BLOCK, _BLOCK_AT = 82_173_330, 1_769_466_633
-#: The two V1 exchanges, plain and neg-risk: the `taker` of every row that was itself the taker order.
+#: The exchanges, plain and neg-risk, until and from `SECOND_EXCHANGE` on: the `taker` of a row that was itself the
+#: taker order.
 EXCHANGES = ("0x4bfb41d5b3570defd03c39a9a4d8de6bd8b8982e", "0xc5d563a36ae78145c45a50134d48a1215220f80a")
+LATER_EXCHANGES = ("0xe111180000d2663c0091e4f400237545b87b996b", "0xe2222d279d744050d28e00520010520000310f59")
 
 _SELL, _AGAINST_EXCHANGE, _OLD_SHAPE = 1, 2, 4
 #: Marks a place (of a record) as one of the malformed, and a transaction number as one of the meetings.
@@ -34,7 +35,8 @@ _JSON = msgspec.json.Encoder()
 class Settings:
     """What a world is made from.
 
-    `until` is Unix seconds, exclusive; `malformed` is the number of damaged records to add, as a share of `fills`.
+    `until` is Unix seconds, exclusive; `malformed` is the number of damaged records to add, as a share of `fills`. Of
+    each `twice_each` fills of a sitting one is of the order and in the transaction of the fill before (0: none).
     """
 
     seed: int = 7
@@ -43,6 +45,7 @@ class Settings:
     days: int = 30
     until: int = 1_769_817_600
     malformed: float = 0.0
+    twice_each: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,23 @@ class Columns:
     tx: array[int]
     order: array[int]
     flags: array[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """One fill with everything that its log has. Amounts in millionths."""
+
+    at: int
+    log_index: int
+    wallet: str
+    taker: str
+    order_hash: str
+    tx_hash: str
+    outcome: int
+    token_id: str
+    shares: int
+    usdc: int
+    is_sell: bool
 
 
 class World:
@@ -113,9 +133,42 @@ class World:
         )
 
     def _render_sound(self, wallet: int, place: int) -> bytes:
+        return self._render(wallet, place, self._tx_hash(wallet, place))
+
+    def _tx_hash(self, wallet: int, place: int) -> str:
         tx = self.columns(wallet).tx[place]
         name = ("meeting", tx) if tx & _MEETING else ("tx", wallet, tx)
-        return self._render(wallet, place, self._digest.hash32(*name))
+        return self._digest.hash32(*name)
+
+    # -- what the chain reads ------------------------------------------------------------------------------------------
+
+    def numbers(self, wallets: list[str]) -> list[int]:
+        """Return the numbers of those wallets that are in this world."""
+        return [self._number[wallet] for wallet in wallets if wallet in self._number]
+
+    def fill(self, wallet: int, place: int) -> Fill:
+        """Return the well-formed fill at a place of a wallet, both by number."""
+        columns = self.columns(wallet)
+        outcome = columns.outcome[place]
+        return Fill(
+            at=columns.time[place],
+            log_index=columns.log_index[place],
+            wallet=self.wallets[wallet],
+            taker=self._taker(wallet, place),
+            order_hash=self._digest.hash32("order", wallet, columns.order[place]),
+            tx_hash=self._tx_hash(wallet, place),
+            outcome=outcome,
+            token_id=self.catalogue.markets[outcome >> 1].tokens[outcome & 1],
+            shares=columns.shares[place],
+            usdc=columns.usdc[place],
+            is_sell=bool(columns.flags[place] & _SELL),
+        )
+
+    def _taker(self, wallet: int, place: int) -> str:
+        columns = self.columns(wallet)
+        if columns.flags[place] & _AGAINST_EXCHANGE:
+            return self.exchange_of(columns.outcome[place], columns.time[place])
+        return self._digest.address("taker", wallet, place)
 
     def well_formed(self) -> Feed:
         """Return every fill that is not malformed, wallet by wallet: the oracle of the tests."""
@@ -209,7 +262,9 @@ class World:
             order += 1
             for turn in range(length):
                 bits = bits_of(64)
-                if turn and bits & 7 == 0:
+                if turn and self.settings.twice_each and len(time) % self.settings.twice_each == 0:
+                    pass  # the same transaction fills the same order once more
+                elif turn and bits & 7 == 0:
                     order += 1  # the same transaction fills another order of this wallet
                 elif turn:
                     tx += 1
@@ -276,11 +331,7 @@ class World:
         )
         if flags & _OLD_SHAPE:
             return f"{text}}}".encode()
-        if flags & _AGAINST_EXCHANGE:
-            neg_risk = self.catalogue.markets[outcome >> 1].neg_risk_id is not None
-            taker = EXCHANGES[neg_risk]
-        else:
-            taker = digest.address("taker", wallet, place)
+        taker = self._taker(wallet, place)
         log_index = columns.log_index[place]
         return f'{text},{label},"taker":"{taker}","block_number":{block_of(at)},"log_index":{log_index}}}'.encode()
 
@@ -299,6 +350,11 @@ class World:
             made = self._fragments[outcome] = (_members(label), _members(rest))
         return made
 
+    def exchange_of(self, outcome: int, at: int) -> str:
+        """Return the contract that fills orders of this outcome's market at second `at`."""
+        neg_risk = self.catalogue.markets[outcome >> 1].neg_risk_id is not None
+        return (LATER_EXCHANGES if at >= SECOND_EXCHANGE else EXCHANGES)[neg_risk]
+
     def _base(self, wallet: int, place: int) -> int:
         """Return which well-formed fill the malformed record with this place was made from."""
         return (place * 7_919 + 13) % self._sizes[wallet]
@@ -306,15 +362,6 @@ class World:
     def _render_malformed(self, wallet: int, place: int) -> bytes:
         tx_hash = self._digest.hash32("malformed", wallet, place)
         return spoil(self._render(wallet, self._base(wallet, place), tx_hash), wallet + place)
-
-
-def block_of(at: int) -> int:
-    """Return the block mined at second `at`.
-
-    Blocks take two seconds. Fills fall on even seconds of even days and on odd seconds of odd days (counted since
-    1970), so both kinds of border second occur and no second shares its block with another.
-    """
-    return _BLOCK + (at - _BLOCK_AT + 1) // 2
 
 
 def _normalized(shares: int) -> str:

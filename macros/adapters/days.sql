@@ -12,9 +12,7 @@
 {% macro duckdb__days_before(day, days) -%}{{ return("(" ~ day ~ " - " ~ days ~ ")") }}{%- endmacro %}
 {% macro bigquery__days_before(day, days) -%}{{ return("date_sub(" ~ day ~ ", interval " ~ days ~ " day)") }}{%- endmacro %}
 
-{# An instant of Python's in UTC as a literal that prunes. #}
-{% macro instant_literal(instant) -%}
-    {{ return(adapter.dispatch('instant_literal', 'polytrades')(instant.strftime('%Y-%m-%d %H:%M:%S+00'))) }}
-{%- endmacro %}
+{# An instant as a literal, from its text; the literal prunes. #}
+{% macro instant_literal(text) -%}{{ return(adapter.dispatch('instant_literal', 'polytrades')(text)) }}{%- endmacro %}
 {% macro duckdb__instant_literal(text) -%}{{ return("timestamptz '" ~ text ~ "'") }}{%- endmacro %}
 {% macro bigquery__instant_literal(text) -%}{{ return("timestamp '" ~ text ~ "'") }}{%- endmacro %}

@@ -32,6 +32,9 @@ records as (
         log_index,
         block_number,
         contract_address,
+        is_removed,
+        fee_raw,
+        fee_unit,
         source,
         upstream_version,
         extra_fields
@@ -57,6 +60,9 @@ records as (
         log_index,
         cast(null as {{ column_type('bigint') }}) as block_number,
         cast(null as {{ column_type('string') }}) as contract_address,
+        cast(null as {{ column_type('boolean') }}) as is_removed,
+        cast(null as {{ column_type('bigint') }}) as fee_raw,
+        cast(null as {{ column_type('string') }}) as fee_unit,
         'market' as source,
         cast(null as {{ column_type('bigint') }}) as upstream_version,
         cast(null as {{ column_type('string') }}) as extra_fields
@@ -69,6 +75,6 @@ select
         'wallet_address', 'tx_hash', 'order_hash', 'key_quality', epoch_micros('timestamp'), 'side', 'token_id',
         float_text('price'), float_text('shares_normalized'), 'shares_raw', 'usdc_raw', 'taker', 'condition_id',
         'token_label', 'market_slug', 'title', 'log_index', 'block_number', 'contract_address', 'source',
-        'upstream_version', 'extra_fields'
+        'upstream_version', 'extra_fields', 'is_removed', 'fee_raw', 'fee_unit'
     ]) }} as content_hash
 from records

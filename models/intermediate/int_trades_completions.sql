@@ -37,7 +37,11 @@ markets_seen as (
     from {{ ref('stg_landing__markets') }}
     where
         {{ in_pending_batches('markets') }}
-        and condition_id in (select lacking.condition_id from lacking)
+        and (
+            condition_id in (select lacking.condition_id from lacking)
+            or side_a_id in (select lacking.token_id from lacking)
+            or side_b_id in (select lacking.token_id from lacking)
+        )
     {% if markets %}
         union all
         select

@@ -19,10 +19,12 @@ select
     shares_raw,
     usdc_raw,
     is_taker_leg,
-    case when is_superseded then 'retired' else key_quality end as key_quality,
+    case when is_superseded or coalesce(is_removed, false) then 'retired' else key_quality end as key_quality,
     log_index,
     block_number,
     contract_address,
+    fee_raw,
+    fee_unit,
     source,
     upstream_version,
     extra_fields,
@@ -32,4 +34,4 @@ select
 from {{ ref('int_trades_versions') }}
 where
     place_under_key = 1
-    and (not is_superseded or is_key_in_trades)
+    and (not (is_superseded or coalesce(is_removed, false)) or is_key_in_trades)

@@ -1,12 +1,15 @@
 {{ config(materialized='view', meta={'built_from_pending_batches': true}) }}
 
 {% set key = 'wallet_address, tx_hash, order_hash' %}
-{% set size_class = key ~ ', token_id, side, shares_raw, usdc_raw' %}
+{% set same_shares = key ~ ', token_id, side, shares_raw' %}
+{% set size_class = same_shares ~ ', usdc_raw' %}
 {% set variant = size_class ~ ', log_index' %}
 {% set same_token = 'wallet_address, tx_hash, order_hash, token_id' %}
 {% set ranked_columns = [
-    'key_quality', 'timestamp', 'price', 'shares_normalized', 'source', 'upstream_version', 'extra_fields', 'content_hash'
+    'key_quality', 'timestamp', 'price', 'shares_normalized', 'is_removed', 'fee_raw', 'fee_unit', 'source',
+    'upstream_version', 'extra_fields', 'content_hash'
 ] %}
+{% set within_one_unit = 'order by usdc_raw range between 1 preceding and 1 following' %}
 {% set record_columns = variant.split(', ') + ranked_columns + token_columns() + position_columns() %}
 
 -- The fold of a batch into what is stored. A fill is told apart by its key and, under one key, by size and position
@@ -98,8 +101,23 @@ folded as (
 variants as (
     select
         *,
-        -- A record that does not say where in the block it stands is the same fill as one that does.
-        log_index is null and count(log_index) over (partition by {{ size_class }}) > 0 as is_absorbed,
+        -- A record that does not say where in the block it stands is the same fill as one that does. And an amount that
+        -- was made from a rounded price may be one unit beside the one that the chain has.
+        (log_index is null and count(log_index) over (partition by {{ size_class }}) > 0)
+        or (
+            source <> 'polygon'
+            and (
+                max(case when source = 'polygon' then 1 else 0 end) over (
+                    partition by {{ same_shares }}, log_index {{ within_one_unit }}
+                ) = 1
+                or (
+                    log_index is null
+                    and max(case when source = 'polygon' then 1 else 0 end) over (
+                        partition by {{ same_shares }} {{ within_one_unit }}
+                    ) = 1
+                )
+            )
+        ) as is_absorbed,
         max(copies_in_trades) over (partition by {{ key }}) = 1 as is_key_in_trades
     from folded
     -- What is known of a token is no fill by itself.
@@ -122,6 +140,9 @@ select
     variants.timestamp,
     variants.price,
     variants.shares_normalized,
+    variants.is_removed,
+    variants.fee_raw,
+    variants.fee_unit,
     variants.source,
     variants.upstream_version,
     variants.extra_fields,
@@ -176,6 +197,9 @@ select
     timestamp,
     price,
     shares_normalized,
+    is_removed,
+    fee_raw,
+    fee_unit,
     source,
     upstream_version,
     extra_fields,

@@ -13,6 +13,7 @@ with touched as (
 {% for mart in ['trades', 'trade_collisions'] %}
 select
     {{ stored_columns(mart, 'trades') }},
+    {{ stored_columns(mart, 'trade_collisions', ['is_removed']) }},
     '{{ mart }}' as mart
 from {{ production_relation(mart) or 'touched' }} as stored
 inner join touched

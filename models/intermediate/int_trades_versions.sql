@@ -3,8 +3,9 @@
 {% set columns = [
     'wallet_address', 'tx_hash', 'order_hash', 'key_quality', 'timestamp', 'side', 'token_id', 'price',
     'shares_normalized', 'shares_raw', 'usdc_raw', 'taker', 'is_taker_leg', 'condition_id', 'token_label',
-    'market_slug', 'title', 'log_index', 'block_number', 'contract_address', 'source', 'upstream_version',
-    'extra_fields', 'content_hash', 'completed_from', 'is_in_collisions', 'is_key_in_trades', 'is_superseded'
+    'market_slug', 'title', 'log_index', 'block_number', 'contract_address', 'fee_raw', 'fee_unit', 'source',
+    'upstream_version', 'extra_fields', 'content_hash', 'completed_from', 'is_in_collisions', 'is_key_in_trades',
+    'is_superseded', 'is_removed'
 ] %}
 
 with fills as (
@@ -60,7 +61,7 @@ select
     {{ columns | join(',\n    ') }},
     row_number() over (
         partition by wallet_address, tx_hash, order_hash
-        order by is_superseded asc, row_version desc
+        order by is_superseded asc, coalesce(is_removed, false) asc, row_version desc
     ) as place_under_key
 from judged
 where not is_alone

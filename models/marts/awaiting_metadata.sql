@@ -17,18 +17,25 @@
 {% if is_production() %}
 
 -- Whatever changes a fill passes through int_trades_versions, so a fill comes and goes here with its own build.
-with versions as (
+with standing as (
+    select
+        *,
+        not is_superseded and not coalesce(is_removed, false) as is_standing
+    from {{ ref('int_trades_versions') }}
+),
+
+versions as (
     select
         *,
         trim(
             concat(
                 {% for column in facts %}
-                case when {{ column }} is null and not is_superseded then '{{ column }} ' else '' end
+                case when {{ column }} is null and is_standing then '{{ column }} ' else '' end
                 {{- ',' if not loop.last }}
                 {% endfor %}
             )
         ) as missing
-    from {{ ref('int_trades_versions') }}
+    from standing
 ){% if is_incremental() %},
 
 waiting as (

@@ -38,11 +38,14 @@ select
     log_index,
     block_number,
     contract_address,
+    fee_raw,
+    fee_unit,
     source,
     upstream_version,
     extra_fields,
     content_hash,
     completed_from,
+    is_removed,
     collision_id,
     true as is_arriving
 from {{ ref('int_trade_collisions') }}

@@ -40,6 +40,8 @@ select
     winners.log_index,
     winners.block_number,
     winners.contract_address,
+    winners.fee_raw,
+    winners.fee_unit,
     winners.source,
     winners.upstream_version,
     winners.extra_fields,

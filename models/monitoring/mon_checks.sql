@@ -144,9 +144,19 @@ measured as (
     where
         results.status in ('fail', 'error')
         and results.name not in (
-            'trades_has_no_duplicate_keys', 'trades_has_each_key_of_the_batch_once', 'no_fill_shares_its_key'
+            'trades_has_no_duplicate_keys', 'trades_has_each_key_of_the_batch_once', 'no_fill_shares_its_key',
+            'sources_tell_of_nothing_strange'
         )
     union all
+    {% for finding in ['silent_exchange', 'unknown_exchange', 'token_without_market'] %}
+    select
+        {{ measured(
+            finding, 'count(*)', affected='sum(fill_count)', detail="string_agg(subject, ', ' order by subject)"
+        ) }}
+    from {{ ref('mon_source_findings') }}
+    where finding = '{{ finding }}'
+    union all
+    {% endfor %}
     select
         {{ measured(
             'budget_share',

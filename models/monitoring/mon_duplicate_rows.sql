@@ -50,9 +50,9 @@ select
         when wallet_address is null or tx_hash is null or order_hash is null then 'a part of its key is missing'
         when not is_one_fill then 'another fill under the same key'
         when place = 1 then 'kept: the greatest record'
-        when content_hash = kept_content_hash and content_hash <> '' then 'equal to the one that is kept'
         when source_rank > kept_source_rank then 'from a source of a lower rank'
         when timestamp < kept_timestamp then 'an older record'
+        when content_hash = kept_content_hash and content_hash <> '' then 'equal to the one that is kept'
         else 'its content sorts lower'
     end as reason
 from placed

@@ -11,4 +11,6 @@ select
     usdc_raw,
     log_index
 from {{ ref('trade_collisions') }}
-where key_quality <> 'collapsed'
+where
+    key_quality <> 'collapsed'
+    and not coalesce(is_removed, false)

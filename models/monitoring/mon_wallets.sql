@@ -1,3 +1,5 @@
+{% set two_days_ago = (run_started_at - modules.datetime.timedelta(hours=48)).strftime('%Y-%m-%d %H:%M:%S+00') %}
+
 -- Of `trades` only the last 48 hours are read, by a literal.
 with followed as (
     select wallet_address from {{ source('state', 'followed_wallets') }}
@@ -27,7 +29,7 @@ recent as (
         wallet_address,
         count(*) as fills
     from {{ ref('trades') }}
-    where timestamp >= {{ instant_literal(run_started_at - modules.datetime.timedelta(hours=48)) }}
+    where timestamp >= {{ instant_literal(two_days_ago) }}
     group by wallet_address
 )
 

@@ -64,6 +64,9 @@ select
     log_index,
     block_number,
     contract_address,
+    is_removed,
+    fee_raw,
+    fee_unit,
 
     -- the record
     source,

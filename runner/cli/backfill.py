@@ -4,12 +4,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from runner.cli.options import DryRun, Json, MaxRequests, Target
+from runner.cli.options import DryRun, Json, MaxRequests, Source, Target
 
 if TYPE_CHECKING:  # imported when the command runs
     from runner.cli.output import Output
     from runner.engine.plan import BackfillPlan
     from runner.settings import Settings
+    from runner.warehouse.protocol import Warehouse
 
 
 def register(app: typer.Typer) -> None:
@@ -44,6 +45,7 @@ def backfill(
     status: Annotated[
         bool, typer.Option("--status", help="Say how much of the window is covered; change nothing.")
     ] = False,
+    source: Source = None,
     max_requests: MaxRequests = None,
     dry_run: DryRun = False,
     target: Target = None,
@@ -65,7 +67,7 @@ def backfill(
 
     if not gaps and start is None and end is None:
         raise UsageError("Say which window: --from, --to or both; or --gaps for the holes in what has been fetched.")
-    settings = runner_settings.load(target=target)
+    settings = runner_settings.load(target=target, source=source)
     output = Output(json)
     options = BackfillOptions(
         start=parse_instant(start) if start else None,
@@ -78,14 +80,16 @@ def backfill(
     )
     warehouse = connect(settings)
     if dry_run or status:
-        _show(settings, plan_backfill(settings, warehouse, options), output)
+        _show(settings, warehouse, plan_backfill(settings, warehouse, options), output)
         return
     finish(settings, warehouse, lambda: run_backfill(settings, warehouse, options, output), output)
 
 
-def _show(settings: "Settings", plan: "BackfillPlan", output: "Output") -> None:
+def _show(settings: "Settings", warehouse: "Warehouse", plan: "BackfillPlan", output: "Output") -> None:
     """How much is covered, slice by slice, and what fetching the rest takes at least."""
     from runner.cli.output import shortened
+    from runner.cli.summary import shown_estimates
+    from runner.engine.estimate import estimates
     from runner.units import duration
 
     share = plan.covered / plan.wanted if plan.wanted else 1.0
@@ -109,12 +113,16 @@ def _show(settings: "Settings", plan: "BackfillPlan", output: "Output") -> None:
     }
     window = f"{plan.window.begins:%Y-%m-%d %H:%M} to {plan.window.end:%Y-%m-%d %H:%M} UTC"
     lines = [f"{share:.1%} of {window} is covered for {len(plan.wallets):,} wallets."]
-    if plan.slices:
+    if plan.slices and settings.source == "polygon":
+        lines.append(f"Left: {requests:,} windows in {len(plan.slices):,} slices.")
+        lines += shown_estimates(settings, plan.tasks, estimates(settings, plan.tasks, warehouse.rpc_limits()))
+    elif plan.slices:
         lines.append(
             f"Left: {requests:,} windows in {len(plan.slices):,} slices, so at least {requests:,} requests "
             f"({duration(seconds)} at {settings.requests_per_second:g} a second) and one more for each further "
             f"{settings.page_size:,} fills of a window."
         )
+    if plan.slices:
         lines.append(
             f"Loads: one for each {settings.batch_rows:,} fills, at least {len(plan.slices):,} (BigQuery takes "
             f"1,500 a day for a table). A slice touches at most {days:,} days (BigQuery allows a merge 4,000)."

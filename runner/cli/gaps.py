@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from runner.cli.options import Json, Target
+from runner.cli.options import Json, Source, Target
 
 _SHOWN = 10
 
@@ -21,6 +21,7 @@ def gaps(
             "--quiet-days", min=0, metavar="DAYS", help="List wallets whose newest fill is older than their checkpoint."
         ),
     ] = 30,
+    source: Source = None,
     target: Target = None,
     json: Json = False,
 ) -> None:
@@ -37,7 +38,7 @@ def gaps(
     from runner.monitor.gaps import find_gaps
     from runner.warehouse.connect import connect
 
-    settings = runner_settings.load(target=target)
+    settings = runner_settings.load(target=target, source=source)
     output = Output(json)
     found = find_gaps(settings, connect(settings), quiet_days)
     exit_code = ExitCode.DONE if found.is_complete else ExitCode.CHECK_FAILED

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -78,6 +79,18 @@ def simulate(
             help="KIND\\[@PATHPART][%PAGE][#N[-M]], such as html@orders#2 or drop@orders%last.",
         ),
     ] = None,
+    rpc: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rpc", metavar="NAME=VALUE", help="A limit or fault of the node, such as max-blocks=10 or style=alchemy."
+        ),
+    ] = None,
+    head: Annotated[
+        int | None, typer.Option("--head", metavar="BLOCKS", help="The chain ends so many blocks before --until.")
+    ] = None,
+    twice_each: Annotated[
+        int | None, typer.Option("--twice-each", metavar="N", help="Of N fills one is of the same order as the last.")
+    ] = None,
     list_faults: Annotated[bool, typer.Option("--list-faults", help="Print the kinds of faults and end.")] = False,
     json: Json = False,
 ) -> None:
@@ -92,13 +105,21 @@ def simulate(
         "--write-malformed": write_malformed,
         "--api-key": api_key,
         "--rate-limit": rate_limit,
+        "--head": head,
+        "--twice-each": twice_each,
     }
     for name, value in single.items():
         arguments += [name, str(value)] if value is not None else []
-    several = {"--replay": replay, "--gamma-replay": gamma_replay, "--markets-replay": markets_replay, "--fault": fault}
+    several: dict[str, Sequence[object] | None] = {
+        "--replay": replay,
+        "--gamma-replay": gamma_replay,
+        "--markets-replay": markets_replay,
+        "--fault": fault,
+        "--rpc": rpc,
+    }
     for name, values in several.items():
-        for value in values or ():
-            arguments += [name, str(value)]
+        for given in values or ():
+            arguments += [name, str(given)]
     switches = {
         "--write-only": write_only,
         "--prerender": prerender,

@@ -1,12 +1,15 @@
 """What `sync` and `import` print."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import typer
 from rich.markup import escape
 
 from runner.cli.output import Output, printable, shortened
+from runner.engine.estimate import BLOCKS_A_DAY, FILLS_A_DAY, Estimate, api_requests, estimates
+from runner.engine.fetch import Task
 from runner.engine.lookups import Tally
 from runner.engine.plan import SyncOptions, plan_sync
 from runner.engine.record import Summary
@@ -15,7 +18,7 @@ from runner.monitor.telling import after_failure, after_run
 from runner.records import BrokenRule, read_order
 from runner.settings import Settings
 from runner.sources import files as file_source
-from runner.units import as_bytes
+from runner.units import as_bytes, duration
 from runner.warehouse.connect import connect
 from runner.warehouse.protocol import Warehouse
 from runner.windows import utc_now
@@ -125,9 +128,30 @@ def show_plan(settings: Settings, warehouse: Warehouse, options: SyncOptions, ou
         f"Would fetch {len(rows):,} windows of {len({w for w, _, _ in windows}):,} wallets; nothing is written now:",
         *shortened(rows, 20),
     ]
+    if settings.source == "polygon" and plan.tasks:
+        found = estimates(settings, plan.tasks, warehouse.rpc_limits())
+        content["estimates"] = [asdict(estimate) for estimate in found]
+        lines += shown_estimates(settings, plan.tasks, found)
     if not change.is_empty:
         lines.append(f"Would follow {len(change.added):,} more wallets and unfollow {len(change.removed):,}.")
     output.result(content, "\n".join(lines))
+
+
+def shown_estimates(settings: Settings, tasks: Sequence[Task], found: Sequence[Estimate]) -> list[str]:
+    """Requests and time by kind of node, and what an order API would take."""
+    api = api_requests(settings, tasks)
+    rate = settings.requests_per_second
+    rows = [
+        f"  {one.limit:<40} {one.asks:<13} {one.requests[0]:>9,} to {one.requests[1]:<9,} "
+        f"{duration(one.seconds[0])} to {duration(one.seconds[1])}"
+        for one in found
+    ]
+    return [
+        f"Requests, at {BLOCKS_A_DAY[0]:,} to {BLOCKS_A_DAY[1]:,} blocks and {FILLS_A_DAY:,} fills a day, and time at "
+        f"{rate:g} a second:",
+        *rows,
+        f"  {'an order API':<40} {'by wallet':<13} {api:>9,}    {'':<9} {duration(api / rate)}",
+    ]
 
 
 def show_file_check(paths: Sequence[Path], output: Output) -> None:

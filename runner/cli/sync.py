@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from runner.cli.options import DryRun, Json, MaxRequests, Target
+from runner.cli.options import DryRun, Json, MaxRequests, Source, Target
 
 
 def register(app: typer.Typer) -> None:
@@ -40,6 +40,7 @@ def sync(
         str | None,
         typer.Option("--until", metavar="TIME", help="Where the window ends (UTC; default: now, less the lag)."),
     ] = None,
+    source: Source = None,
     max_requests: MaxRequests = None,
     dry_run: DryRun = False,
     target: Target = None,
@@ -58,7 +59,7 @@ def sync(
     from runner.warehouse.connect import connect
     from runner.windows import parse_instant
 
-    settings = runner_settings.load(target=target)
+    settings = runner_settings.load(target=target, source=source)
     output = Output(json)
     options = SyncOptions(
         wallets_file=wallets,

@@ -5,13 +5,11 @@ import time
 from runner import dbt, failpoints
 from runner.engine.build import Display, build
 from runner.engine.fetch import Fetched
-from runner.engine.order_api import OrderApi
 from runner.engine.plan import BackfillOptions, BackfillPlan, plan_backfill
 from runner.engine.record import Recorded, Summary
-from runner.engine.run import check_answered, enrich_landed, intake_for, tell_fetched
+from runner.engine.run import check_answered, enrich_landed, tell_fetched, upstream_intake, upstream_of
 from runner.engine.writer import new_run_id, writing
 from runner.settings import Settings
-from runner.sources import orders
 from runner.units import duration
 from runner.warehouse.protocol import Warehouse
 
@@ -48,10 +46,9 @@ def _run_slices(
     display: Display,
 ) -> None:
     began = time.monotonic()
-    dialect = orders.dialect_of(settings)
     with (
-        intake_for(settings, warehouse, dialect, summary.run_id) as intake,
-        OrderApi(settings, options.max_requests) as api,
+        upstream_intake(settings, warehouse, summary.run_id) as intake,
+        upstream_of(settings, warehouse, summary.run_id, options.max_requests) as upstream,
     ):
         summary.counts = intake.counts
         merged = 0
@@ -59,11 +56,11 @@ def _run_slices(
         for number, (window, tasks) in enumerate(plan.slices, start=1):
             phase = f"Slice {number} of {len(plan.slices)}, {window.begins:%Y-%m-%d} to {window.end:%Y-%m-%d}"
             with summary.phase("fetch"):
-                fetched = api.fetch(intake, tasks, phase, display)
+                fetched = upstream.fetch(intake, tasks, phase, display)
             check_answered(tasks, fetched, summary)
             together.add(fetched)
             display.note(f"{phase}: {fetched.received:,} records. {_time_left(began, number, len(plan.slices))}")
-            is_last = number == len(plan.slices) or api.budget.is_spent
+            is_last = number == len(plan.slices) or upstream.budget.is_spent
             if is_last or summary.counts.landed - merged >= _FEW_ROWS:
                 enrich_landed(settings, warehouse, summary, display)
                 build(settings, warehouse, summary, display)

@@ -13,6 +13,8 @@ from runner.settings import Settings
 from runner.warehouse.protocol import Warehouse
 from runner.windows import utc_now
 
+RECONCILIATION = "tag:reconciliation"
+"""What only `polytrades reconcile` builds."""
 _LONGEST_BUILD = 120
 """Minutes that a build may take on DuckDB before others may think its run dead."""
 
@@ -87,9 +89,11 @@ def _built(settings: Settings, warehouse: Warehouse, summary: Summary, display: 
         )
     job = dbt.Job(summary.command, summary.run_id)
     if warehouse.name == "duckdb":
+        job = replace(job, selection=("--exclude", RECONCILIATION))
         return _built_part(settings, display, job, "dbt build")
     whole_table = "tag:whole_table"
-    build = _built_part(settings, display, replace(job, selection=("--exclude", whole_table)), "dbt build")
+    selection = ("--exclude", whole_table, RECONCILIATION)
+    build = _built_part(settings, display, replace(job, selection=selection), "dbt build")
     if build.is_complete:
         check_budget(settings, warehouse, "Everything is merged; the check of all keys was left out.")
         limit = settings.whole_table_bytes_limit

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from runner.engine.lookups import Tally, Upstream, look_up
+from runner.engine.lookups import Keep, Tally, Upstream, look_up
 from runner.landing.batch import BatchBuilder
 from runner.settings import Settings
 from runner.sources import dome, gamma, orders
@@ -47,26 +47,51 @@ async def enrich(settings: Settings, warehouse: Warehouse, spool: Path, run_id: 
     async with gamma.client(settings) as gamma_http, orders.client(settings) as dome_http:
         from_gamma = gamma.Gamma(gamma_http, settings.gamma_lists)
 
-        async def fetched(wanted: Sequence[Wanted], upstreams: list[Upstream], landing: _Landing, limit: int) -> Tally:
+        # An order API that nobody has set is not asked for what Gamma does not have.
+        has_dome = settings.source != "polygon" or "dome_base_url" in settings.model_fields_set
+
+        async def fetched(
+            wanted: Sequence[Wanted],
+            upstreams: list[Upstream],
+            landing: _Landing,
+            limit: int,
+            kind: str,
+            keep: Keep | None = None,
+        ) -> Tally:
             at = utc_now()
+            upstreams = [upstream for upstream in upstreams if has_dome or upstream.source != dome.SOURCE]
             wanted = [one for one in wanted if one.asked_at is None or one.asked_at < began]
             tally = await look_up(
                 in_order(wanted, run_id),
                 upstreams,
-                landing.keep,
+                keep or landing.keep,
                 in_flight=settings.requests_in_flight,
                 sent=lambda: gamma_http.requests + dome_http.requests,
                 limit=limit,
             )
             await landing.flush()
-            warehouse.note_asked(landing.table, tally.names_asked, at)
+            warehouse.note_asked(kind, tally.names_asked, at)
             if tally.failed:
-                result.problems.append(
-                    f"{tally.failed} of {len(wanted)} {landing.table} could not be fetched: {tally.problem}"
-                )
+                what = "markets of tokens" if kind == "tokens" else kind
+                result.problems.append(f"{tally.failed} of {len(wanted)} {what} could not be fetched: {tally.problem}")
             return tally
 
         markets = _Landing("markets", warehouse, spool, run_id)
+
+        async def keep_by_condition(source: str, found: dict[str, bytes]) -> None:
+            await markets.keep(source, {condition: raw for raw in found.values() if (condition := _condition(raw))})
+
+        of_tokens = await fetched(
+            warehouse.tokens_to_fetch(),
+            [
+                Upstream(gamma.SOURCE, from_gamma.markets_of_tokens, _MARKETS_PER_REQUEST, _GAMMA_REQUESTS),
+                Upstream(dome.SOURCE, lambda names: dome.markets_of_tokens(dome_http, names), _MARKETS_PER_REQUEST, 1),
+            ],
+            markets,
+            settings.metadata_requests // 4,
+            "tokens",
+            keep_by_condition,
+        )
         result.markets = await fetched(
             warehouse.conditions_to_fetch(utc_now() - timedelta(days=settings.winner_wait_days)),
             [
@@ -75,7 +100,11 @@ async def enrich(settings: Settings, warehouse: Warehouse, spool: Path, run_id: 
             ],
             markets,
             settings.metadata_requests // 2,
+            "markets",
         )
+        left = result.markets.left
+        result.markets.add(of_tokens)
+        result.markets.left += left
         result.events = await fetched(
             warehouse.events_to_fetch(markets.event_slugs),
             [
@@ -84,6 +113,7 @@ async def enrich(settings: Settings, warehouse: Warehouse, spool: Path, run_id: 
             ],
             _Landing("events", warehouse, spool, run_id),
             settings.metadata_requests,
+            "events",
         )
     return result
 
@@ -150,6 +180,18 @@ class _Landing:
             if batch:
                 self._warehouse.land(batch, [], [], self._run_id, now)
                 batch.file.unlink(missing_ok=True)
+
+
+class _ConditionOfMarket(msgspec.Struct):
+    gamma: str | None = msgspec.field(name="conditionId", default=None)
+    dome: str | None = msgspec.field(name="condition_id", default=None)
+
+
+def _condition(market: bytes) -> str | None:
+    """The condition id that a market record of either shape has, lower case."""
+    named = msgspec.json.decode(market, type=_ConditionOfMarket)
+    found = named.gamma or named.dome
+    return found.lower() if found else None
 
 
 def _event_slug(market: bytes) -> str | None:

@@ -46,6 +46,8 @@ class Fetched:
     received: int = 0
     differing: int = 0
     """Windows in which another number of records came than the upstream had said."""
+    reached: datetime | None = None
+    """Where the chain ended, if that is before the windows did."""
     seconds_ahead: float = 0.0
     """How far this machine's clock is ahead of the upstream's, where that is too far."""
 

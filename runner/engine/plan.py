@@ -8,8 +8,8 @@ from pathlib import Path
 from runner.engine import wallets
 from runner.engine.fetch import Task
 from runner.errors import UsageError
+from runner.landing.covered import covered_windows, source_of
 from runner.settings import Settings
-from runner.sources.orders import API_SOURCES, dialect_of
 from runner.warehouse.protocol import Covered, Warehouse
 from runner.windows import EVER, Window, holes, slices, utc_now
 
@@ -53,13 +53,15 @@ def plan_sync(settings: Settings, warehouse: Warehouse, options: SyncOptions) ->
         raise UsageError(
             f"--since {options.since.isoformat()} is not before the end of the window, {until.isoformat()}."
         )
-    source = dialect_of(settings).source
+    source = source_of(settings)
     checkpoints = warehouse.checkpoints(source)
-    coverage = warehouse.coverage(API_SOURCES)
+    coverage = covered_windows(settings, warehouse)
     fetched = coverage
     if any(wallet in coverage and wallet not in checkpoints for wallet in chosen):
-        fetched = warehouse.coverage(API_SOURCES, with_skipped=False)
+        fetched = covered_windows(settings, warehouse, with_skipped=False)
     overlap = timedelta(hours=settings.overlap_hours)
+    if settings.source == "polygon":
+        overlap = timedelta(minutes=settings.polygon_overlap_minutes)
     recent: list[Task] = []
     history: list[Task] = []
     skipped: list[Covered] = []
@@ -91,6 +93,16 @@ def _chosen_wallets(warehouse: Warehouse, options: SyncOptions) -> tuple[wallets
     change = wallets.plan_change(present, options.wallets_file, options.allow_shrink)
     followed = sorted({wallet.wallet_address for wallet in present} - set(change.removed) | set(change.added))
     return change, _filtered(followed, only)
+
+
+def chosen_followed(warehouse: Warehouse, only: Sequence[str]) -> list[str]:
+    """The followed wallets, or those of `only`.
+
+    Raises:
+        UsageError: nobody is followed, or one of `only` is no address or not followed.
+    """
+    named = [wallets.check_wallet(text, "--wallet") for text in only]
+    return _filtered(sorted(wallet.wallet_address for wallet in warehouse.followed_wallets()), named)
 
 
 def _filtered(followed: list[str], only: list[str]) -> list[str]:
@@ -153,8 +165,7 @@ def plan_backfill(settings: Settings, warehouse: Warehouse, options: BackfillOpt
     Raises:
         UsageError: the window is empty or in the future, no wallet is followed, or a filter names one that is not.
     """
-    only = [wallets.check_wallet(text, "--wallet") for text in options.only]
-    chosen = _filtered(sorted(wallet.wallet_address for wallet in warehouse.followed_wallets()), only)
+    chosen = chosen_followed(warehouse, options.only)
     end = _end(settings, options.end)
     target = Window(options.start, end)
     if target.begins >= end:
@@ -163,7 +174,7 @@ def plan_backfill(settings: Settings, warehouse: Warehouse, options: BackfillOpt
             f"and both before now less settle_lag_minutes. There are no fills before {EVER:%Y-%m-%d}."
         )
     # What was left out with --since is fetched when somebody asks for it here, and is no gap.
-    coverage = warehouse.coverage(API_SOURCES, with_skipped=options.gaps)
+    coverage = covered_windows(settings, warehouse, with_skipped=options.gaps)
     wanted = covered = 0.0
     missing: list[Task] = []
     for wallet in chosen:

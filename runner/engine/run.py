@@ -4,12 +4,14 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from runner import dbt, failpoints, project
 from runner.engine import wallets
 from runner.engine.adopt import adopt_existing
 from runner.engine.build import Display, build
+from runner.engine.chain import Chain
 from runner.engine.enrich import enrich
 from runner.engine.fetch import Fetched, Task
 from runner.engine.order_api import OrderApi
@@ -19,7 +21,7 @@ from runner.engine.writer import new_run_id, writing
 from runner.errors import ExitCode, UpstreamError, UsageError
 from runner.landing.intake import Intake
 from runner.settings import Settings
-from runner.sources import files, orders
+from runner.sources import files, orders, polygon
 from runner.warehouse.protocol import Warehouse
 
 
@@ -45,12 +47,15 @@ def sync(settings: Settings, warehouse: Warehouse, options: SyncOptions, display
                 "on from their checkpoints. `polytrades backfill --from` fetches an older window."
             )
         with Recorded("sync", warehouse, run_id, wallets=len({task.wallet for task in plan.tasks})) as summary:
-            with intake_for(settings, warehouse, orders.dialect_of(settings), run_id) as intake:
+            with upstream_intake(settings, warehouse, run_id) as intake:
                 summary.counts = intake.counts
                 for skipped in plan.skipped:
                     intake.covered(skipped)
-                with summary.phase("fetch"), OrderApi(settings, options.max_requests) as api:
-                    fetched = api.fetch(intake, plan.tasks, "Fetching", display)
+                with (
+                    summary.phase("fetch"),
+                    upstream_of(settings, warehouse, run_id, options.max_requests, heals=True) as upstream,
+                ):
+                    fetched = upstream.fetch(intake, plan.tasks, "Fetching", display)
                 _tell_history(plan, fetched, summary)
                 check_answered(plan.tasks, fetched, summary)
                 tell_fetched(plan.tasks, fetched, summary)
@@ -101,12 +106,18 @@ def tell_fetched(tasks: Sequence[Task], fetched: Fetched, summary: Summary) -> N
 def check_silence(settings: Settings, tasks: Sequence[Task], fetched: Fetched, summary: Summary) -> None:
     """Says in the summary that not one fill came, where some should have. Only new windows tell that."""
     recent = [task for task in tasks if not task.is_history]
-    days = sum(task.window.length.total_seconds() for task in recent) / 86_400
+    where = "the order API still has new fills"
+    if settings.source == "polygon":
+        where = "seeds/exchange_contracts.csv has the exchanges of today"
+    # Where the chain has not come to, there can be nothing.
+    ends = [min(task.window.end, fetched.reached or task.window.end) for task in recent]
+    lengths = [replace(task.window, end=end).length for task, end in zip(recent, ends, strict=True)]
+    days = sum(length.total_seconds() for length in lengths) / 86_400
     if not fetched.received and not fetched.failures and days >= settings.silent_wallet_days > 0:
         summary.worsen(
             ExitCode.CHECK_FAILED,
             f"Not one fill came for {len(recent):,} wallets over {days:,.0f} wallet-days. That is suspicious: check "
-            "that the order API still has new fills. If the wallets are quiet, raise silent_wallet_days.",
+            f"that {where}. If the wallets are quiet, raise silent_wallet_days.",
         )
 
 
@@ -165,6 +176,22 @@ def read_files(intake: Intake, paths: Sequence[Path], display: Display) -> list[
     if problems and not intake.counts.received:
         raise problems[0]
     return [str(problem) for problem in problems]
+
+
+def upstream_of(
+    settings: Settings, warehouse: Warehouse, run_id: str, max_requests: int | None, heals: bool = False
+) -> OrderApi | Chain:
+    """The chosen source, as a context manager. `heals`: what the chain has changed since the last run is made good."""
+    if settings.source == "polygon":
+        return Chain(settings, warehouse, run_id, max_requests, heals)
+    return OrderApi(settings, max_requests)
+
+
+def upstream_intake(settings: Settings, warehouse: Warehouse, run_id: str) -> Intake:
+    """The door for the chosen source's records."""
+    if settings.source == "polygon":
+        return Intake(warehouse, polygon.SOURCE, spool_dir(settings), run_id, settings.batch_rows)
+    return intake_for(settings, warehouse, orders.dialect_of(settings), run_id)
 
 
 def intake_for(settings: Settings, warehouse: Warehouse, dialect: orders.Dialect | None, run_id: str) -> Intake:

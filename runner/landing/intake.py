@@ -1,21 +1,24 @@
 """The one door into landing: every record of a fill comes in here, is landed or rejected, and is counted."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
 import msgspec
+import pyarrow as pa
 
 from runner import failpoints, project
 from runner.landing.batch import FROM_BATCH, BatchBuilder
 from runner.landing.columns import PageReader
+from runner.landing.logs import Logs
 from runner.records import BrokenRule, OrderRow, read_order
 from runner.sources.orders import Seen
-from runner.warehouse.protocol import Covered, Rejection, Warehouse
+from runner.warehouse.arrow import TYPES
+from runner.warehouse.protocol import ChainFill, Covered, Rejection, Warehouse
 from runner.windows import utc_now
 
 
@@ -58,7 +61,8 @@ class Intake:
     """Collects records into batches of about `batch_rows` and lands them, each while the next one is collected.
 
     What has been covered is handed in when its last record has been, and is landed with the batch that holds that
-    record or after it: never before. Not for two threads at a time.
+    record or after it: never before. Not for two threads at a time. Another `landing_table` than trades is of the same
+    columns and is not merged: what lands there is compared.
     """
 
     def __init__(
@@ -70,12 +74,14 @@ class Intake:
         batch_rows: int,
         extra_fields: tuple[str, ...] = (),
         optional_fields: tuple[str, ...] = (),
+        landing_table: str = "trades",
     ) -> None:
         self.counts = Counts()
-        columns = project.source_table("landing", "trades").columns
-        self._reader = PageReader(
-            {name: kind for name, kind in columns.items() if name not in FROM_BATCH}, extra_fields
-        )
+        self._landing_table = landing_table
+        columns = project.source_table("landing", landing_table).columns
+        own = {name: kind for name, kind in columns.items() if name not in FROM_BATCH}
+        self._schema = pa.schema([(name, TYPES[kind]) for name, kind in own.items()])
+        self._reader = PageReader(own, extra_fields)
         self._usual_fields = frozenset(extra_fields)
         self._optional_fields = optional_fields
         self._warehouse = warehouse
@@ -90,7 +96,7 @@ class Intake:
         self._start_batch()
 
     def _start_batch(self) -> None:
-        self._builder = BatchBuilder("trades", self._source, self._spool)
+        self._builder = BatchBuilder(self._landing_table, self._source, self._spool)
         self._rejections: list[Rejection] = []
         self._covered: list[Covered] = []
 
@@ -126,6 +132,31 @@ class Intake:
             self.counts.received += seen.count
             self._builder.add_all(columns, page + wallet.encode())
         return seen
+
+    def add_logs(self, answer: bytes, logs: Logs, times: Mapping[int, int], version: int, origin: str) -> None:
+        """Takes event logs that have been read.
+
+        Args:
+            answer: the JSON list as received.
+            logs: what stands in it.
+            times: block number → Unix seconds, of the blocks whose time the logs do not have.
+            version: the head of the chain at which they were read.
+            origin: where they are from, for the quarantine.
+        """
+        failpoints.passing("page.received")
+        self.counts.received += len(logs) + len(logs.broken)
+        for broken in logs.broken:
+            self._reject(broken.raw, broken.rule, origin)
+        if len(logs):
+            rows = logs.rows(self._schema, times, version)
+            self._builder.add_all(rows, hashlib.sha256(answer).digest() + f"{origin} {version}".encode())
+
+    def add_removed(self, fills: Sequence[ChainFill], version: int) -> None:
+        """Takes fills that a reorganisation has taken away, as records that say so."""
+        self.counts.received += len(fills)
+        for fill in fills:
+            known = {**asdict(fill), "upstream_version": version, "is_removed": True}
+            self._builder.add(tuple(known.get(name) for name in OrderRow._fields), repr(known).encode())
 
     def add(self, raw_records: Iterable[bytes], queried_wallet: str | None, origin: str) -> None:
         """Takes records as received. `origin` says where they are from, for the quarantine. Lands what is full."""
@@ -172,8 +203,9 @@ class Intake:
         )
 
     def covered(self, window: Covered) -> None:
-        """A window has been handed in, as far as it says."""
-        self._covered.append(window)
+        """A window has been handed in, as far as it says. What is only compared covers nothing."""
+        if self._landing_table == "trades":
+            self._covered.append(window)
 
     def hand_over(self) -> Future[None]:
         """Lands what has been collected, in a thread of its own, and starts a new batch; waits for the one before.

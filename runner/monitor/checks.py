@@ -107,6 +107,16 @@ CHECKS: dict[str, Wording] = {
         "{n} data test{s} of the last run failed: {detail}.",
         "`dbt test -s NAME` shows the rows; docs/guides/on-call.md says what each means.",
     ),
+    "silent_exchange": _worded(
+        "known exchanges",
+        "{n} known exchange{s} {are} not heard any more: {detail}.",
+        "Look whether it was replaced (seeds/exchange_contracts.csv), or the source leaves it out.",
+    ),
+    "unknown_exchange": _worded(
+        "unknown exchanges",
+        "{n} taker{s} of many fills {are} no known exchange: {detail}.",
+        "If it is a new exchange contract, put it into seeds/exchange_contracts.csv and build again.",
+    ),
     "run_overdue_hours": _worded(
         "nightly run",
         "The last sync started {hours} ago.",
@@ -171,6 +181,11 @@ CHECKS: dict[str, Wording] = {
         "moved timestamps",
         "{n} record{s} of the last batch give a known fill another time.",
         "Look at monitoring.mon_moved_timestamps: which source says so?",
+    ),
+    "token_without_market": _worded(
+        "tokens without a market",
+        "{n} token{s} of {of} fills have waited too long for their market.",
+        "Look at monitoring.mon_source_findings; Gamma may list the market under another name.",
     ),
     "stand_in_share": _worded(
         "keys without an order hash",

@@ -6,20 +6,32 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
 from functools import partial
 
 from runner import dbt, project
 from runner.errors import KeyRefused, PolytradesError
 from runner.monitor.check import Check
 from runner.settings import Settings
-from runner.sources import gamma, orders
+from runner.sources import gamma, orders, polygon
+from runner.units import duration
 from runner.warehouse.connect import connect
 
 
 def examine(settings: Settings) -> list[Check]:
     """All checks, in the order in which a run would meet the trouble."""
-    checks: list[Callable[[Settings], list[Check]]] = [_python, _dbt, _profile, _folders, _warehouse, _orders, _gamma]
-    return [found for check in checks for found in check(settings)]
+    checks: list[Callable[[Settings], list[Check]]] = [
+        _python,
+        _dbt,
+        _profile,
+        _folders,
+        _warehouse,
+        _orders,
+        _polygon,
+        _gamma,
+    ]
+    once = settings.model_copy(update={"request_attempts": 1})  # somebody is waiting to be told
+    return [found for check in checks for found in check(once)]
 
 
 def _python(_settings: Settings) -> list[Check]:
@@ -119,6 +131,9 @@ def _warehouse(settings: Settings) -> list[Check]:
 
 
 def _orders(settings: Settings) -> list[Check]:
+    if settings.source == "polygon":
+        return []
+
     async def ask(path: str) -> str:
         async with orders.client(settings) as http:
             await http.get(path, [("limit", "1")])
@@ -136,6 +151,24 @@ def _orders(settings: Settings) -> list[Check]:
     return [found]
 
 
+def _polygon(settings: Settings) -> list[Check]:
+    """The nodes, where one is set or the chain is the source."""
+    if settings.source != "polygon" and not settings.polygon_rpc_urls:
+        return []
+
+    async def ask() -> str:
+        async with polygon.Nodes(settings) as nodes:
+            await nodes.check_chain()
+            head, is_final = await nodes.head(settings.polygon_finality)
+            count = len(polygon.addresses(settings))
+        kind = "final" if is_final else "newest, since no node knows `finalized`"
+        behind = duration(max(0.0, datetime.now(UTC).timestamp() - head.time))
+        return f"{count} node{'s' if count > 1 else ''}: block {head.number:,} is the {kind}, {behind} old"
+
+    fix = "Set POLYTRADES_POLYGON_RPC_URLS to JSON-RPC endpoints of Polygon that answer."
+    return [_asked("Polygon", ask, fix)]
+
+
 def _gamma(settings: Settings) -> list[Check]:
     async def ask() -> str:
         async with gamma.client(settings) as http:
@@ -150,6 +183,6 @@ def _asked(name: str, ask: Callable[[], Coroutine[None, None, str]], fix: str) -
     try:
         return Check(name, True, asyncio.run(ask()))
     except KeyRefused as error:
-        return Check(name, False, str(error), "Set POLYTRADES_DOME_API_KEY.")
+        return Check(name, False, str(error), fix if name == "Polygon" else "Set POLYTRADES_DOME_API_KEY.")
     except PolytradesError as error:
         return Check(name, False, str(error), fix)

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from runner.landing.covered import covered_windows, source_of
 from runner.settings import Settings
-from runner.sources.orders import API_SOURCES, dialect_of
+from runner.sources.orders import API_SOURCES
 from runner.warehouse.protocol import Difference, Warehouse
 from runner.windows import Window, holes
 
@@ -75,8 +76,8 @@ class Gaps:
 def find_gaps(settings: Settings, warehouse: Warehouse, quiet_days: float) -> Gaps:
     """Compares what is followed with what is covered. Reads state tables and `traders`, nothing of `trades`."""
     followed = sorted(wallet.wallet_address for wallet in warehouse.followed_wallets())
-    coverage = warehouse.coverage(API_SOURCES)
-    checkpoints = warehouse.checkpoints(dialect_of(settings).source)
+    coverage = covered_windows(settings, warehouse)
+    checkpoints = warehouse.checkpoints(source_of(settings))
     newest = warehouse.newest_fills()
     found = Gaps(wallets=len(followed), differences=warehouse.differences(API_SOURCES))
     for wallet in followed:

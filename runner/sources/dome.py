@@ -15,6 +15,15 @@ class _Condition(msgspec.Struct):
     condition_id: str
 
 
+class _Side(msgspec.Struct):
+    id: str | None = None
+
+
+class _Sides(msgspec.Struct):
+    side_a: _Side | None = None
+    side_b: _Side | None = None
+
+
 class _Event(msgspec.Struct):
     event_slug: str
 
@@ -33,6 +42,16 @@ async def markets(http: Http, condition_ids: Sequence[str]) -> dict[str, bytes]:
     found = {}
     for raw in decoded(await http.get(_MARKETS, query), _MarketsPage, http, _MARKETS).markets:
         found[decoded(bytes(raw), _Condition, http, _MARKETS).condition_id.lower()] = bytes(raw)
+    return found
+
+
+async def markets_of_tokens(http: Http, token_ids: Sequence[str]) -> dict[str, bytes]:
+    """Token id → record of its market as received; at most 50 ids, those that are not there are left out."""
+    query = [("token_id", token_id) for token_id in token_ids] + [("limit", "100")]
+    found = {}
+    for raw in decoded(await http.get(_MARKETS, query), _MarketsPage, http, _MARKETS).markets:
+        sides = decoded(bytes(raw), _Sides, http, _MARKETS)
+        found.update({side.id: bytes(raw) for side in (sides.side_a, sides.side_b) if side and side.id})
     return found
 
 

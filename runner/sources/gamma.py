@@ -20,6 +20,7 @@ _PAGE = ("limit", "100")
 
 class _Market(msgspec.Struct, rename="camel"):
     condition_id: str
+    clob_token_ids: str | None = None
 
 
 class _Event(msgspec.Struct):
@@ -70,10 +71,25 @@ class Gamma:
             UsageError: there is no such list at the address.
         """
 
-        def name_of(raw: bytes) -> str:
-            return decoded(raw, _Market, self.http, "/markets").condition_id.lower()
+        def names_of(raw: bytes) -> list[str]:
+            return [self._market(raw).condition_id.lower()]
 
-        return await self._looked_up("markets", "condition_ids", condition_ids, name_of)
+        return await self._looked_up("markets", "condition_ids", condition_ids, names_of)
+
+    async def markets_of_tokens(self, token_ids: Sequence[str]) -> dict[str, bytes]:
+        """Token id → record of its market; at most 50 tokens, those of no known market are left out.
+
+        Raises:
+            UpstreamError, UsageError: as above.
+        """
+
+        def names_of(raw: bytes) -> list[str]:
+            return decoded((self._market(raw).clob_token_ids or "[]").encode(), list[str], self.http, "/markets")
+
+        return await self._looked_up("markets", "clob_token_ids", token_ids, names_of)
+
+    def _market(self, raw: bytes) -> _Market:
+        return decoded(raw, _Market, self.http, "/markets")
 
     async def events(self, slugs: Sequence[str]) -> dict[str, bytes]:
         """Event slug → event record without its markets; at most 50 slugs, those that are not there are left out.
@@ -84,10 +100,10 @@ class Gamma:
             UpstreamError, UsageError: as above.
         """
 
-        def name_of(raw: bytes) -> str:
-            return decoded(raw, _Event, self.http, "/events").slug
+        def names_of(raw: bytes) -> list[str]:
+            return [decoded(raw, _Event, self.http, "/events").slug]
 
-        found = await self._looked_up("events", "slug", slugs, name_of)
+        found = await self._looked_up("events", "slug", slugs, names_of)
         return {slug: self._without_markets(raw) for slug, raw in found.items()}
 
     def _without_markets(self, raw: bytes) -> bytes:
@@ -95,7 +111,7 @@ class Gamma:
         return msgspec.json.encode({name: value for name, value in fields.items() if name != "markets"})
 
     async def _looked_up(
-        self, kind: str, parameter: str, names: Sequence[str], name_of: Callable[[bytes], str]
+        self, kind: str, parameter: str, names: Sequence[str], names_of: Callable[[bytes], list[str]]
     ) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
         for closed in ("false", "true"):
@@ -104,12 +120,16 @@ class Gamma:
                 break
             query = [*((parameter, name) for name in names if name in missing), ("closed", closed)]
             async for records in self._pages(kind, query):
-                page = {name_of(bytes(raw)): bytes(raw) for raw in records}
-                if strange := sorted(page.keys() - missing):
-                    raise UpstreamError(
-                        f"{self.http.name} was asked for {len(missing)} {kind} and gave another one, {strange[0]}: it "
-                        f"does not look at {parameter}."
-                    )
+                page: dict[str, bytes] = {}
+                for raw in map(bytes, records):
+                    own = names_of(raw)
+                    asked = {name: raw for name in own if name in missing}
+                    if not asked:
+                        raise UpstreamError(
+                            f"{self.http.name} was asked for {len(missing)} {kind} and gave another one, "
+                            f"{next(iter(own), 'without a name')}: it does not look at {parameter}."
+                        )
+                    page |= asked
                 if page and page.keys() <= found.keys():
                     raise UpstreamError(
                         f"{self.http.name} gave the same page of {kind} twice: the cursor does not advance."

@@ -5,7 +5,7 @@ import email.utils
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -15,11 +15,13 @@ import msgspec
 import tenacity
 
 from runner import log
-from runner.errors import BudgetSpent, KeyRefused, Unavailable, UpstreamError, UsageError
+from runner.errors import BudgetSpent, KeyRefused, Throttled, TooLong, Unavailable, UpstreamError, UsageError
 from runner.sources.pace import Pace, full_jitter
 
 Shape = TypeVar("Shape")
 Params = Iterable[tuple[str, str]]
+Accept = Callable[[int, bytes], bool]
+"""Says of status and body whether they are an answer, whatever the status; may raise Throttled or Unavailable."""
 
 _MAX_BODY = 64 * 1024 * 1024
 """A page of 1,000 orders is 0.7 MB; a hundred markets with their events about as much."""
@@ -51,7 +53,7 @@ class Budget:
 
 
 class Http:
-    """GET requests to one upstream. Use it as an async context manager.
+    """Requests to one upstream. Use it as an async context manager.
 
     Args:
         name: what messages call the upstream.
@@ -63,6 +65,7 @@ class Http:
         timeout, attempts, patience: of one request: seconds for one answer, how often it is tried, and seconds for
             all attempts together.
         budget: shared with other clients.
+        shown_url: what messages call the address, where it holds a key.
     """
 
     def __init__(
@@ -79,9 +82,12 @@ class Http:
         attempts: int,
         patience: float = 300.0,
         budget: Budget | None = None,
+        shown_url: str = "",
     ) -> None:
         self.name = name
-        self.base_url = base_url
+        self.place = shown_url or base_url
+        """The address as messages name it."""
+        self._base_url = base_url
         self._setting = base_url_setting
         self._key_settings = key_settings
         self._headers = headers or {}
@@ -124,10 +130,21 @@ class Http:
             UsageError: there is no such path below the base URL.
         """
         query = list(params)
+        return await self._ask(path, lambda: self._once("GET", path, query))
+
+    async def post(self, body: bytes, accept: Accept) -> bytes:
+        """The body of an answer to a JSON body at the base URL itself; what `accept` takes is one whatever its status.
+
+        Raises:
+            PolytradesError: as `get`, or as `accept` raises it.
+        """
+        return await self._ask("", lambda: self._once("POST", "", [], body, accept))
+
+    async def _ask(self, path: str, send: Callable[[], Awaitable[bytes]]) -> bytes:
         self.requests += 1
         if self._unanswered >= _GIVE_UP_AFTER:
             raise Unavailable(
-                f"{self.name} at {self.base_url} has not answered {self._unanswered} requests in a row, each tried "
+                f"{self.name} at {self.place} has not answered {self._unanswered} requests in a row, each tried "
                 f"{self._attempts} times: nothing more is asked of it. Check it and {self._setting}, then run the same "
                 "command again."
             )
@@ -149,7 +166,7 @@ class Http:
                                 "is kept; the same command goes on from there."
                             )
                         self.budget.sent += 1
-                        body = await self._get_once(path, query)
+                        body = await send()
         except Unavailable:
             self._unanswered += 1
             raise
@@ -157,24 +174,44 @@ class Http:
         self._pace.speed_up()
         return body
 
-    async def _get_once(self, path: str, query: list[tuple[str, str]]) -> bytes:
+    async def _once(
+        self,
+        method: str,
+        path: str,
+        query: list[tuple[str, str]],
+        sent: bytes | None = None,
+        accept: Accept | None = None,
+    ) -> bytes:
         if self._session is None:
             raise AssertionError("use Http as a context manager")
+        what = path or "a request"
         try:
-            async with self._session.get(self.base_url + path, params=query, allow_redirects=False) as response:
-                body = await self._body(response, path)
+            async with self._session.request(
+                method,
+                self._base_url + path,
+                params=query,
+                data=sent,
+                headers={"Content-Type": "application/json"} if sent is not None else None,
+                allow_redirects=False,
+            ) as response:
+                body = await self._body(response, what)
                 status, headers = response.status, response.headers
                 self._compare_clocks(headers.get("Date"))
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Unavailable(
-                f"{self.name} at {self.base_url} does not answer {path}: {self._why(error)}. Check the address in "
+                f"{self.name} at {self.place} does not answer {what}: {self._why(error)}. Check the address in "
                 f"{self._setting} and the network, then run the same command again."
             ) from None
-        if status == 200:
-            answer = self._json(body, path)
-            self._answered.add(path)
+        try:
+            is_answer = status == 200 if accept is None else accept(status, body)
+        except Throttled:
+            self._pace.slow_down(_seconds(headers.get("Retry-After")))
+            raise
+        if is_answer or status == 200:
+            answer = self._json(body, what)
+            self._answered.add(what)
             return answer
-        self._refuse(status, body, headers.get("Retry-After"), path)
+        self._refuse(status, body, headers.get("Retry-After"), what)
         raise AssertionError("_refuse raises")
 
     def _compare_clocks(self, date: str | None) -> None:
@@ -192,7 +229,7 @@ class Http:
         async for chunk in response.content.iter_chunked(256 * 1024):
             size += len(chunk)
             if size > _MAX_BODY:
-                raise UpstreamError(f"{self.name} answered {path} with more than {_MAX_BODY >> 20} MB.")
+                raise TooLong(f"{self.name} answered {path} with more than {_MAX_BODY >> 20} MB.")
             chunks.append(chunk)
         return b"".join(chunks)
 
@@ -212,13 +249,13 @@ class Http:
         if start[:1] in (b"{", b"["):
             if not _is_whole(body) and not _is_whole(body := _without_half_characters(body)):
                 raise Unavailable(
-                    f"{self.name} at {self.base_url} answered {path} with JSON that is cut off or damaged. It may "
+                    f"{self.name} at {self.place} answered {path} with JSON that is cut off or damaged. It may "
                     "pass: run the same command again later."
                 )
             return body
         what = "a web page (HTML)" if start[:1] == b"<" else "something that is not JSON"
         raise UpstreamError(
-            f"{self.name} at {self.base_url} answered {path} with {what} instead of JSON. Check that {self._setting} "
+            f"{self.name} at {self.place} answered {path} with {what} instead of JSON. Check that {self._setting} "
             "is the address of the API and not of a web site or a login page."
         )
 
@@ -232,13 +269,13 @@ class Http:
             )
         if status in (401, 403) and self._key_settings:
             raise KeyRefused(
-                f"{self.name} at {self.base_url} refused the request ({status}: {said}). {self._key_settings}"
+                f"{self.name} at {self.place} refused the request ({status}: {said}). {self._key_settings}"
             )
         if status == 404 and path in self._answered:
             raise UpstreamError(f"{self.name} answered {path} with 404 ({said}), though it has answered there before.")
         if status == 404:
             raise UsageError(
-                f"{self.name} has no {path} at {self.base_url} (404). Check {self._setting}: it is the address up to "
+                f"{self.name} has no {path} at {self.place} (404). Check {self._setting}: it is the address up to "
                 "where that path begins."
             )
         if status in _TRANSIENT:
@@ -252,11 +289,11 @@ class Http:
             )
         if 300 <= status < 400:
             raise UpstreamError(
-                f"{self.name} at {self.base_url} answered {path} with a redirect ({status}), which is not followed: a "
+                f"{self.name} at {self.place} answered {path} with a redirect ({status}), which is not followed: a "
                 f"key must not go to another address. Set {self._setting} to the address where the API itself answers."
             )
         raise UpstreamError(
-            f"{self.name} at {self.base_url} answered {path} with {status} ({said}). Check {self._setting}; if it is "
+            f"{self.name} at {self.place} answered {path} with {status} ({said}). Check {self._setting}; if it is "
             "right, the API does not take this request."
         )
 
@@ -271,7 +308,7 @@ def decoded(body: bytes, shape: type[Shape], http: Http, what: str) -> Shape:
         return msgspec.json.decode(body, type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UpstreamError(
-            f"{http.name} at {http.base_url} answered {what} in a shape that was not expected ({error}): "
+            f"{http.name} at {http.place} answered {what} in a shape that was not expected ({error}): "
             f"{_said(body[:500])}"
         ) from None
 

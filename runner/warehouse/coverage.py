@@ -1,12 +1,12 @@
 """What has been asked for and answered: the coverage ledger and the checkpoints."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from runner import failpoints, project
 from runner.warehouse.protocol import CheckpointMove, Covered, Difference
 from runner.warehouse.statements import Statements
-from runner.windows import EVER, Window, holes, union
+from runner.windows import EVER, Window, holes, intersection, union
 
 
 class Coverage(Statements):
@@ -24,11 +24,23 @@ class Coverage(Statements):
         )
         return dict(rows)
 
-    def coverage(self, sources: Sequence[str], with_skipped: bool = True) -> dict[str, list[Window]]:
+    def coverage(
+        self, sources: Sequence[str], with_skipped: bool = True, contracts: Mapping[str, int] | None = None
+    ) -> dict[str, list[Window]]:
         """See Warehouse. What nobody wanted and somebody then asked for in vain is not covered any more."""
         if not self._has_state("coverage"):
             return {}
-        islands = self._islands(sources)
+        if not contracts:
+            return self._covered(self._islands(sources), with_skipped)
+        each = [
+            self._covered(self._islands(sources, contract, first_block), with_skipped)
+            for contract, first_block in contracts.items()
+        ]
+        wallets = set.intersection(*(set(one) for one in each))
+        return {wallet: intersection(one[wallet] for one in each) for wallet in sorted(wallets)}
+
+    @staticmethod
+    def _covered(islands: dict[str, dict[str, list[Window]]], with_skipped: bool) -> dict[str, list[Window]]:
         found = islands["covered"]
         for wallet, windows in (islands["skipped"] if with_skipped else {}).items():
             failed = islands["failed"].get(wallet, [])
@@ -36,11 +48,17 @@ class Coverage(Statements):
             found[wallet] = union([*found.get(wallet, []), *unwanted])
         return found
 
-    def _islands(self, sources: Sequence[str]) -> dict[str, dict[str, list[Window]]]:
+    def _islands(
+        self, sources: Sequence[str], contract: str | None = None, first_block: int = 0
+    ) -> dict[str, dict[str, list[Window]]]:
         """The union of the windows of each kind: `covered`, `skipped`, `failed`.
 
-        It is made where the rows are: a wallet has a row a night, and few islands.
+        It is made where the rows are: a wallet has a row a night, and few islands. With a contract: of windows in which
+        it was read, or that end before its first block.
         """
+        of_contract = ""
+        if contract is not None:
+            of_contract = "and (contracts is null or strpos(contracts, @contract) > 0 or last_block < @first_block) "
         rows = self._query(
             "coverage",
             "with windows as ("
@@ -48,7 +66,7 @@ class Coverage(Statements):
             "wallet_address, coalesce(window_start, @ever) as starts, window_end as ends "
             f"from {self._state('coverage')} "
             "where status in ('complete', 'inherited', 'skipped', 'failed') "
-            f"and source in (select name from {self._each('sources', 'name')})), "
+            f"{of_contract}and source in (select name from {self._each('sources', 'name')})), "
             "reached as ("
             "select *, max(ends) over (partition by kind, wallet_address order by starts, ends "
             "rows between unbounded preceding and 1 preceding) as ended_before from windows), "
@@ -60,6 +78,7 @@ class Coverage(Statements):
             "group by kind, wallet_address, island order by kind, wallet_address, starts",
             ever=EVER,
             sources=list(sources),
+            **({"contract": contract, "first_block": first_block} if contract is not None else {}),
         )
         found: dict[str, dict[str, list[Window]]] = {"covered": {}, "skipped": {}, "failed": {}}
         for kind, wallet, starts, ends in rows:
@@ -141,6 +160,9 @@ class Coverage(Statements):
                     "status": row.status,
                     "records_declared": row.declared,
                     "records_received": row.received,
+                    "contracts": row.contracts,
+                    "first_block": row.first_block,
+                    "last_block": row.last_block,
                     "run_id": run_id,
                     "recorded_at": at,
                 }

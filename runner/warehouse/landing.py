@@ -151,7 +151,7 @@ class Landing(Coverage, Rejected):
     def empty_merged_days(self, before: date) -> dict[str, int]:
         """See Warehouse."""
         emptied: dict[str, int] = {}
-        for table in ("trades", "markets", "events"):
+        for table, marts in (("trades", 4), ("markets", 1), ("events", 1), ("reconciled_fills", 0)):  # fed_marts
             days = [
                 row[0]
                 for row in self._query(
@@ -173,7 +173,7 @@ class Landing(Coverage, Rejected):
                     "and coalesce(merged.marts, 0) < @marts",
                     landing_table=table,
                     before=before,
-                    marts=4 if table == "trades" else 1,  # the macro fed_marts
+                    marts=marts,
                 )
             }
             # Literal days and nothing else: so BigQuery drops whole partitions and reads none.

@@ -49,6 +49,34 @@ class Metadata(Statements):
         )
         return [Wanted(*row) for row in rows]
 
+    def tokens_to_fetch(self) -> list[Wanted]:
+        """See Warehouse."""
+        wanted = (
+            f"select distinct token_id from {self._landing('trades')} "
+            "where landed_on >= @since and condition_id is null and token_id is not null"
+        )
+        if self._has_mart("awaiting_metadata"):
+            wanted += (
+                f" union distinct select token_id from {self._mart('awaiting_metadata')} where condition_id is null"
+            )
+        if self._has_mart("markets"):
+            mart = self._mart("markets")
+            known = (
+                f"select side_a_id as token_id from {mart} where side_a_id is not null "
+                f"union distinct select side_b_id as token_id from {mart} where side_b_id is not null"
+            )
+            wanted = (
+                f"select wanted.token_id from ({wanted}) as wanted left join ({known}) as known "
+                "on wanted.token_id = known.token_id where known.token_id is null"
+            )
+        rows = self._query(
+            "tokens_to_fetch",
+            self._with_time_asked(f"select token_id as name, true as is_new from ({wanted}) as tokens"),
+            kind="tokens",
+            since=self._landing_begins(),
+        )
+        return [Wanted(*row) for row in rows]
+
     def events_to_fetch(self, slugs: Iterable[str]) -> list[Wanted]:
         """See Warehouse."""
         named = f"select slug from {self._each('slugs', 'slug')}"

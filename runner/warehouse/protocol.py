@@ -1,6 +1,6 @@
 """What the runner needs of a warehouse, and the values that pass between them. All instants are UTC."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -30,7 +30,8 @@ class Covered:
 
     `status`: `complete` (answered to its end), `failed` (not), or `skipped` (nobody wants it). `window_start` None:
     since ever. `declared`: records that the upstream said there are, if it did; `received` came. With
-    `moves_checkpoint` the wallet's checkpoint becomes `window_end`.
+    `moves_checkpoint` the wallet's checkpoint becomes `window_end`. Of the chain also: which blocks were read, and of
+    which contracts (addresses, sorted, with commas).
     """
 
     source: str
@@ -41,6 +42,9 @@ class Covered:
     received: int
     declared: int | None = None
     moves_checkpoint: bool = False
+    contracts: str | None = None
+    first_block: int | None = None
+    last_block: int | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,76 @@ class CheckpointMove:
     fetched_until: datetime
     run_id: str
     recorded_at: datetime
+
+
+Variant = tuple[str, str, str, str, str, int, int, int]
+"""What tells a fill of the chain from every other one: key, token, side, shares_raw, usdc_raw, log_index."""
+
+
+@dataclass(frozen=True)
+class KnownBlock:
+    """A block as it was when the logs up to it were read."""
+
+    block_number: int
+    block_hash: str
+    block_time: datetime
+
+
+@dataclass(frozen=True)
+class ChainFill:
+    """A fill as its log told it. The fields are those of landing.trades."""
+
+    wallet_address: str
+    tx_hash: str
+    order_hash: str
+    traded_at: datetime
+    side: str
+    token_id: str
+    price: float
+    shares_normalized: float
+    shares_raw: int
+    usdc_raw: int
+    taker: str | None
+    log_index: int
+    block_number: int
+    contract_address: str | None
+    upstream_version: int
+
+    @property
+    def variant(self) -> Variant:
+        """What tells it from every other fill."""
+        return (
+            self.wallet_address,
+            self.tx_hash,
+            self.order_hash,
+            self.token_id,
+            self.side,
+            self.shares_raw,
+            self.usdc_raw,
+            self.log_index,
+        )
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """What was compared with the chain: `trades` or an order API's source, of whom, and when."""
+
+    run_id: str
+    compared: str
+    wallets: list[str]
+    window_start: datetime
+    window_end: datetime
+
+
+@dataclass(frozen=True)
+class ChainDifference:
+    """Keys of a wallet's day that differ from the chain: `missing`, `extra` or `different`. `example`: one of them."""
+
+    wallet_address: str
+    filled_on: date
+    difference: str
+    keys: int
+    example: str
 
 
 @dataclass(frozen=True)
@@ -88,7 +162,7 @@ class RejectedRecord(Rejection):
 
 @dataclass(frozen=True)
 class Wanted:
-    """A market (by condition id) or an event (by slug) to ask for. `asked_at` None: never yet."""
+    """A market (by condition id, or by a token of it) or an event (by slug) to ask for. `asked_at` None: never yet."""
 
     name: str
     is_new: bool
@@ -209,11 +283,38 @@ class Warehouse(Protocol):
     ) -> bool:
         """Rows, manifest, rejections, coverage, checkpoints, all or nothing. False if the batch had landed before."""
 
-    def coverage(self, sources: Sequence[str], with_skipped: bool = True) -> dict[str, list[Window]]:
+    def coverage(
+        self, sources: Sequence[str], with_skipped: bool = True, contracts: Mapping[str, int] | None = None
+    ) -> dict[str, list[Window]]:
         """Wallet address → what is covered by any of the sources: windows that do not touch, oldest first.
 
-        Windows before a `--since` count as covered with `with_skipped`; failed attempts never do.
+        Windows before a `--since` count as covered with `with_skipped`; failed attempts never do. With `contracts`
+        (address → its first block) only what was read of all of them; an API's windows are, on its word.
         """
+
+    def rpc_limits(self) -> dict[tuple[str, str], int]:
+        """What runs have learned of nodes: (host, kind of filter) → blocks that it gives logs of at a time."""
+
+    def note_rpc_limits(self, limits: Mapping[tuple[str, str], int], run_id: str, at: datetime) -> None:
+        """Remembers it."""
+
+    def chain_blocks(self) -> list[KnownBlock]:
+        """Blocks as the last run that read up to them saw them, the lowest first."""
+
+    def note_chain_blocks(self, blocks: Sequence[KnownBlock], run_id: str, at: datetime) -> None:
+        """Remembers them in place of those before."""
+
+    def chain_fills(self, first_block: int, last_block: int, since: datetime, until: datetime) -> list[ChainFill]:
+        """Fills that the chain itself has told of, of these blocks and not removed since, landed or merged.
+
+        `since` and `until` bound the times of the blocks.
+        """
+
+    def note_reconciliation(self, reconciliation: Reconciliation, at: datetime) -> None:
+        """Records what was compared with the chain; the newest is what `mon_chain_differences` shows."""
+
+    def chain_differences(self) -> list[ChainDifference]:
+        """What `mon_chain_differences` shows, by wallet, day and kind of difference."""
 
     def differences(self, sources: Sequence[str]) -> list[Difference]:
         """Windows in which another number of records came than was declared, the newest first, at most 1,000."""
@@ -236,11 +337,14 @@ class Warehouse(Protocol):
     def conditions_to_fetch(self, closed_since: datetime) -> list[Wanted]:
         """Markets to ask for: of landed fills and not in `markets`; open there; closed since then, without a winner."""
 
+    def tokens_to_fetch(self) -> list[Wanted]:
+        """Tokens of fills whose market nobody has named, and that are of no market in `markets`."""
+
     def events_to_fetch(self, slugs: Iterable[str]) -> list[Wanted]:
         """Events to ask for: among `slugs` or of a market and not in `events`, or open there."""
 
     def note_asked(self, kind: str, names: Sequence[str], at: datetime) -> None:
-        """Remembers that names of a kind (`markets`, `events`) were asked for; forgets what is too old to matter."""
+        """Remembers that names of a kind (`markets`, `tokens`, `events`) were asked for; forgets what is too old."""
 
     def record_run(self, run: Run, at: datetime) -> None:
         """Appends a row to the run history."""

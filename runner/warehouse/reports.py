@@ -53,10 +53,12 @@ class Reports(Rejected):
             for mart in ("markets", "events"):
                 if self._has_mart(mart):
                     setattr(totals, mart, self._one("count_rows", f"select count(*) from {self._mart(mart)}")[0])
-            if self._has_mart("trade_collisions"):
+            collisions = self._columns(self._schemas.production, "trade_collisions")
+            if collisions is not None:
+                standing = " and not coalesce(is_removed, false)" if "is_removed" in collisions else ""
                 (totals.collisions,) = self._one(
                     "count_collisions",
-                    f"select count(*) from {self._mart('trade_collisions')} where key_quality <> 'collapsed'",
+                    f"select count(*) from {self._mart('trade_collisions')} where key_quality <> 'collapsed'{standing}",
                 )
             if self._columns(self._schemas.monitoring, "mon_duplicate_keys") is not None:
                 (totals.duplicate_keys,) = self._one(

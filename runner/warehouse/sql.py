@@ -1,5 +1,6 @@
 """A warehouse that speaks SQL, put together from its parts; the subclasses give the connection and the dialect."""
 
+from runner.warehouse.chain import ChainState
 from runner.warehouse.duplicates import Duplicates
 from runner.warehouse.existing import Existing
 from runner.warehouse.landing import Landing
@@ -7,5 +8,5 @@ from runner.warehouse.metadata import Metadata
 from runner.warehouse.monitoring import Monitoring
 
 
-class SqlWarehouse(Landing, Metadata, Duplicates, Existing, Monitoring):
+class SqlWarehouse(Landing, ChainState, Metadata, Duplicates, Existing, Monitoring):
     """Every method of `Warehouse` but for what a subclass gives (see `Statements`)."""

@@ -29,7 +29,7 @@ from runner.monitor.gaps import find_gaps
 from runner.settings import Settings
 from runner.warehouse.bigquery import BigQueryWarehouse
 from runner.warehouse.connect import connect
-from runner.warehouse.protocol import CheckpointMove, Covered, FollowedWallet, Run
+from runner.warehouse.protocol import CheckpointMove, Covered, FollowedWallet, KnownBlock, Run
 from runner.windows import utc_now
 from runner_tests.bigquery.proxy import Job, Proxy
 from runner_tests.bigquery.repeats import Repeats
@@ -160,6 +160,16 @@ def _work_without_dbt(world: _World) -> list[Twice]:
                 lambda: world.ask("select * from polytrades_state.metadata_asked"),
             ),
             _twice(
+                "note_rpc_limits",
+                lambda: warehouse.note_rpc_limits({("node.example.com", "wallets"): 10}, RUN, AT),
+                warehouse.rpc_limits,
+            ),
+            _twice(
+                "note_chain_blocks",
+                lambda: warehouse.note_chain_blocks([KnownBlock(1, "0x" + "1" * 64, AT)], RUN, AT),
+                lambda: set(warehouse.chain_blocks()),
+            ),
+            _twice(
                 "mark_replayed",
                 lambda: (
                     warehouse.mark_replayed([warehouse.rejected_records(None, 1)[0].record_hash], RUN, AT)
@@ -239,6 +249,8 @@ def _ask(world: _World) -> None:
         _double_a_fill(world)
         confirmed = duplicates.look(chosen, warehouse, None, Progress())
         assert duplicates.repair(chosen, warehouse, None, confirmed, Progress()) == (1, 1)
+        find_gaps(chosen.model_copy(update={"source": "polygon"}), warehouse, quiet_days=30)
+        assert warehouse.chain_fills(1, 10**9, AT, AT) == []
         warehouse.checkpoint_moves(WALLET)
         warehouse.rejected_records("bad_side", 10)
         emptied = warehouse.empty_merged_days((utc_now() + timedelta(days=1)).date())

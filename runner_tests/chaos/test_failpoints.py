@@ -25,9 +25,12 @@ KINDS = ("kill", "term", "raise")
 ONLY_BACKFILL = {"slice.ended"}
 ONLY_REPLAY = {"replay.recorded"}
 ONLY_BY_HAND = {"checkpoints.set"}
-OF_SYNC = [site for site in SITES if site not in ONLY_BACKFILL | ONLY_REPLAY | ONLY_BY_HAND]
+ONLY_CHAIN = {"blocks.noted", "reorganisation.healed"}
+OF_SYNC = [site for site in SITES if site not in ONLY_BACKFILL | ONLY_REPLAY | ONLY_BY_HAND | ONLY_CHAIN]
 OF_BACKFILL = [
-    site for site in SITES if site not in ONLY_REPLAY | ONLY_BY_HAND | {"wallets.changed", "checkpoints.moved"}
+    site
+    for site in SITES
+    if site not in ONLY_REPLAY | ONLY_BY_HAND | ONLY_CHAIN | {"wallets.changed", "checkpoints.moved"}
 ]
 # These are passed many times: the first time is the beginning of everything, the second is in the middle.
 PASSED_OFTEN = {

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simulator.blocks import block_of
 from simulator.malformed import KINDS
 from simulator.orders import Feed, Scope
-from simulator.world import EXCHANGES, Settings, World, block_of
+from simulator.world import EXCHANGES, Settings, World
 
 DAY = 86_400
 
