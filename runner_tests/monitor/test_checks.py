@@ -19,6 +19,9 @@ EXPECTED = {
     "duplicate_keys": "FAIL",
     "batch_keys": "FAIL",
     "key_collisions": "FAIL",
+    "silent_exchange": "FAIL",
+    "unknown_exchange": "FAIL",
+    "token_without_market": "WARN",
     "failed_tests": "FAIL",
     "run_overdue_hours": "FAIL",
     "run_failed": "FAIL",
@@ -109,6 +112,8 @@ def plant_what_the_clock_shows(home: Home) -> None:
         f"insert into monitoring.mon_batch_keys_not_once ({copied}, copies) select {copied}, 2 from main.trades limit 1"
     )
     home.query("insert into main.trade_collisions select *, 'c', false from main.trades limit 1")
+    for finding in ("silent_exchange", "unknown_exchange", "token_without_market"):
+        insert(home, "monitoring.mon_source_findings", finding=finding, subject="0xee", fill_count=7)
 
 
 def test_each_check_fails_when_it_should_and_none_after_a_good_night(home: Home) -> None:
