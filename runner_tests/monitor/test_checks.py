@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from runner.monitor import status as monitor
+from runner.monitor.checks import CHECKS
+from runner.project import variables
 from runner.windows import utc_now
-from runner_tests.support import Home, home_on, launch, opened, stop
+from runner_tests.support import ROOT, Home, home_on, launch, opened, stop
 
 NOW = utc_now()
 WALLETS = ["0x" + digit * 40 for digit in "def"]
@@ -66,8 +68,10 @@ def plant_what_a_build_finds(home: Home) -> None:
     for wallet in (holed, late):
         moved = {"source": "dome", "wallet_address": wallet, "recorded_at": NOW}
         insert(home, "state.checkpoints", fetched_until=NOW - timedelta(hours=90), **moved)
-    home.query("insert into intermediate.int_trades_stored select *, 'trades' from main.trades limit 1")
     columns = "wallet_address, tx_hash, order_hash, source, timestamp"
+    home.query(
+        f"insert into intermediate.int_trades_stored ({columns}, mart) select {columns}, 'trades' from main.trades limit 1"
+    )
     home.query(
         f"insert into intermediate.int_trades_batched ({columns}) "
         "select wallet_address, tx_hash, order_hash, 'file', ? from intermediate.int_trades_stored",
@@ -111,7 +115,10 @@ def plant_what_the_clock_shows(home: Home) -> None:
     home.query(
         f"insert into monitoring.mon_batch_keys_not_once ({copied}, copies) select {copied}, 2 from main.trades limit 1"
     )
-    home.query("insert into main.trade_collisions select *, 'c', false from main.trades limit 1")
+    copied += ", timestamp, key_quality"
+    home.query(
+        f"insert into main.trade_collisions ({copied}, collision_id) select {copied}, 'c' from main.trades limit 1"
+    )
     for finding in ("silent_exchange", "unknown_exchange", "token_without_market"):
         insert(home, "monitoring.mon_source_findings", finding=finding, subject="0xee", fill_count=7)
 
@@ -159,6 +166,14 @@ def test_each_check_fails_when_it_should_and_none_after_a_good_night(home: Home)
         assert said.stdout.startswith("FAIL  as of ")
         for reason in reasons.values():
             assert reason in said.stdout
+
+
+def test_each_check_has_limits_words_a_place_in_the_guide_and_a_test() -> None:
+    names = set(variables()["checks"])
+    assert names == set(EXPECTED)
+    assert names <= set(CHECKS)
+    guide = (ROOT / "docs" / "guides" / "monitoring.md").read_text()
+    assert [name for name in names if f"`{name}`" not in guide] == []
 
 
 def test_a_run_that_holds_the_lease_is_at_work_and_one_that_does_not_was_killed(tmp_path: Path) -> None:
