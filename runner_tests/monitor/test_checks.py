@@ -70,7 +70,8 @@ def plant_what_a_build_finds(home: Home) -> None:
         insert(home, "state.checkpoints", fetched_until=NOW - timedelta(hours=90), **moved)
     columns = "wallet_address, tx_hash, order_hash, source, timestamp"
     home.query(
-        f"insert into intermediate.int_trades_stored ({columns}, mart) select {columns}, 'trades' from main.trades limit 1"
+        f"insert into intermediate.int_trades_stored ({columns}, mart) "
+        f"select {columns}, 'trades' from main.trades limit 1"
     )
     home.query(
         f"insert into intermediate.int_trades_batched ({columns}) "
