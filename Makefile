@@ -11,7 +11,7 @@ EMULATOR := $(VENV)/emulator
 EMULATOR_FILES := runner_tests/bigquery/emulator
 FIND_PYTHON313 := PATH="$(CURDIR)/$(BIN):$$PATH" sh $(EMULATOR_FILES)/find_python313.sh
 
-.PHONY: help install install-bigquery install-alerts install-dev demo test chaos soak chaos-again emulator lint format docs bench requirements clean
+.PHONY: help install install-bigquery install-alerts install-dev demo test chaos soak chaos-again emulator lint format docs bench bench-migrate requirements clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -109,6 +109,9 @@ bench: install-dev $(VENV)/.emulator $(VENV)/.bench ## Measure what the document
 	$(BIN)/python bench/bigquery_bytes.py
 	$(BIN)/python bench/decode.py
 	$(BIN)/python bench/ingest.py --memory 1000000 5000000 --nights
+
+bench-migrate: install-dev ## Move a tenth of the old staging table beside bare floors (half an hour, 10 GB of disk)
+	$(BIN)/python bench/migrate.py --scale 0.1
 
 requirements: install-dev ## Resolve the pinned requirements again
 	cd requirements && for pair in runtime:3.11 bigquery:3.11 alerts:3.11 dev:3.11 bench:3.11 emulator:3.13; do name=$${pair%:*}; \

@@ -9,13 +9,13 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from runner import project
-from runner.errors import HeldBack, UsageError
+from runner.errors import Failed, HeldBack, UsageError
 from runner.settings import SECRETS, Settings
 from runner.warehouse.monitored import NodeResult
 
@@ -141,16 +141,79 @@ def build(settings: Settings, progress: Progress, job: Job) -> BuildResult:
     target_path = artifacts_dir(settings, job.part)
     target_path.mkdir(parents=True, exist_ok=True)
     (target_path / "run_results.json").unlink(missing_ok=True)
-    command = [
-        # Unit tests check the SQL, not the data: they belong to development.
-        *(sys.executable, "-W", "ignore", "-m", "dbt.cli.main", "build", "--exclude-resource-type", "unit_test"),
+    # Unit tests check the SQL, not the data: they belong to development.
+    command = _command(settings, profiles_dir, target_path, "build", "--exclude-resource-type", "unit_test")
+    heard, code = _run([*command, *job.selection], _environment(settings, job), progress)
+    results = _results_of(heard, target_path / "run_results.json")
+    if results is None:
+        why = "\n".join(heard.errors or heard.other)
+        if holder := _HOLDER.search(why):
+            why = f"the DuckDB file {settings.duckdb_file} is held by {holder['program']} (PID {holder['pid']})."
+        raise HeldBack(
+            f"dbt ended with code {code} before it built anything: {_paragraph([why])} What has landed "
+            "is kept and will be merged by the next run."
+        )
+    result = _read(results)
+    result.used_example_profile = profiles.is_example
+    return result
+
+
+def compiled(settings: Settings, job: Job, folder: str, variables: Mapping[str, str]) -> dict[str, str]:
+    """The analyses in analyses/`folder` as SQL of the settings' target, by name; nothing is run and nothing asked.
+
+    `variables` are added to dbt's environment.
+
+    Raises:
+        UsageError: as `prepare`.
+        Failed: dbt cannot compile them, and says why.
+    """
+    _, profiles_dir = prepare(settings)
+    target_path = artifacts_dir(settings, job.part)
+    # What was compiled from the same files for the same variables is used again: dbt takes seconds to say the same.
+    name = hashlib.sha256(repr((sorted(variables.items()), project.newest_change())).encode()).hexdigest()[:16]
+    kept = target_path / "statements" / f"{folder}-{name}.json"
+    if kept.is_file():
+        return dict(json.loads(kept.read_text()))
+    place = target_path / "compiled" / project.PROFILE / "analyses" / folder
+    shutil.rmtree(place, ignore_errors=True)
+    command = _command(settings, profiles_dir, target_path, "compile", "--no-introspect", "--no-populate-cache")
+    command += ["--select", f"path:analyses/{folder}"]
+    heard, code = _run(command, _environment(settings, job) | dict(variables), lambda done, total, node: None)
+    if code or not place.is_dir():
+        raise Failed(f"dbt could not compile analyses/{folder}: {_paragraph(heard.errors or heard.other)}")
+    found = {file.stem: file.read_text().strip() for file in sorted(place.glob("*.sql"))}
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text(json.dumps(found))
+    return found
+
+
+def seed(settings: Settings, job: Job) -> None:
+    """Runs `dbt seed`: what statements read of the project's own small tables is there.
+
+    Raises:
+        UsageError: as `prepare`.
+        Failed: dbt says why.
+    """
+    _, profiles_dir = prepare(settings)
+    target_path = artifacts_dir(settings, job.part)
+    command = _command(settings, profiles_dir, target_path, "seed")
+    heard, code = _run(command, _environment(settings, job), lambda done, total, node: None)
+    if code:
+        raise Failed(f"dbt could not write the project's seeds: {_paragraph(heard.errors or heard.other)}")
+
+
+def _command(settings: Settings, profiles_dir: Path, target_path: Path, *command: str) -> list[str]:
+    return [
+        *(sys.executable, "-W", "ignore", "-m", "dbt.cli.main", *command),
         *("--project-dir", str(project.project_dir()), "--profiles-dir", str(profiles_dir)),
         *("--target", settings.target, "--target-path", str(target_path), "--log-path", str(target_path / "logs")),
         *("--log-format", "json", "--log-level", "info", "--no-use-colors"),
-        *job.selection,
     ]
+
+
+def _environment(settings: Settings, job: Job) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if name not in _SECRET_VARIABLES}
-    environment = {
+    return {
         **inherited,
         "POLYTRADES_DUCKDB_PATH": str(settings.duckdb_file),
         "POLYTRADES_TARGET": settings.target,
@@ -161,6 +224,10 @@ def build(settings: Settings, progress: Progress, job: Job) -> BuildResult:
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         **dict(job.variables),
     }
+
+
+def _run(command: list[str], environment: dict[str, str], progress: Progress) -> tuple["_Heard", int]:
+    """What dbt said, and its exit code; dbt ends with us."""
     with subprocess.Popen(
         command,
         env=environment,
@@ -177,18 +244,7 @@ def build(settings: Settings, progress: Progress, job: Job) -> BuildResult:
             process.terminate()
             process.wait()
             raise
-    results = _results_of(heard, target_path / "run_results.json")
-    if results is None:
-        why = "\n".join(heard.errors or heard.other)
-        if holder := _HOLDER.search(why):
-            why = f"the DuckDB file {settings.duckdb_file} is held by {holder['program']} (PID {holder['pid']})."
-        raise HeldBack(
-            f"dbt ended with code {process.returncode} before it built anything: {_paragraph([why])} What has landed "
-            "is kept and will be merged by the next run."
-        )
-    result = _read(results)
-    result.used_example_profile = profiles.is_example
-    return result
+    return heard, process.returncode
 
 
 def _profiles_dir(profiles: project.Profiles, target_path: Path) -> Path:

@@ -37,6 +37,14 @@ def variables() -> dict[str, Any]:
     return dict(loaded)
 
 
+def newest_change() -> int:
+    """When a file that SQL is compiled from was last changed, in nanoseconds."""
+    files = [project_dir() / "dbt_project.yml", find_profiles().file]
+    for folder in ("models", "macros", "analyses"):
+        files += (project_dir() / folder).rglob("*.*")
+    return max(file.stat().st_mtime_ns for file in files)
+
+
 @dataclass(frozen=True)
 class Schemas:
     """Where things are in a warehouse: the same rules as the sources' YAML and the macros."""
@@ -46,6 +54,9 @@ class Schemas:
     production: str
     intermediate: str
     monitoring: str
+    reference: str
+    migration: str
+    """Work tables of a migration; on DuckDB they are files."""
 
 
 def schemas(warehouse: str) -> Schemas:
@@ -60,6 +71,8 @@ def schemas(warehouse: str) -> Schemas:
         production=production,
         intermediate=f"{layers}intermediate",
         monitoring=f"{layers}monitoring",
+        reference=f"{layers}reference",
+        migration=f"{prefix}migration",
     )
 
 

@@ -225,6 +225,17 @@ class Settings(BaseSettings):
         "",
         description="Where each run writes the status as OpenMetrics, for the textfile collector of the node exporter.",
     )
+    migration_memory: str = Field(
+        "4GB",
+        pattern=r"^[0-9]+(\.[0-9]+)?(MB|GB|MiB|GiB)$",
+        description="DuckDB: how much memory a migration may use; what does not fit is written beside the DuckDB file.",
+    )
+    staging_columns: dict[str, str] = Field(
+        {},
+        description="For `polytrades migrate`: our name of a column and its name in the staging table, where these "
+        "differ.",
+        examples=['{"tx_hash": "transaction_hash"}'],
+    )
     lock_wait_seconds: float = Field(
         10, ge=0, description="How long to wait for a DuckDB file that another process has open."
     )

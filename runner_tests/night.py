@@ -29,6 +29,9 @@ class Notes:
         """Keeps a line."""
         self.lines.append(text)
 
+    def progress(self, phase: str, done: int, total: int, detail: str) -> None:
+        """Says nothing."""
+
 
 @dataclass(frozen=True)
 class Night:

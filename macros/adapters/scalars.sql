@@ -9,8 +9,12 @@
 {% macro looks_like_hash(expression) -%}
     {{ return(adapter.dispatch('looks_like_hex', 'polytrades')(expression, 64)) }}
 {%- endmacro %}
+{# The length apart: a counted repetition takes RE2 three times as long. #}
 {% macro duckdb__looks_like_hex(expression, digits) -%}
-    {{ return("coalesce(regexp_matches(" ~ expression ~ ", '^0x[0-9a-f]{" ~ digits ~ "}$'), false)") }}
+    {{ return(
+        "coalesce(length(" ~ expression ~ ") = " ~ (digits + 2) ~ " and regexp_full_match(" ~ expression
+        ~ ", '0x[0-9a-f]+'), false)"
+    ) }}
 {%- endmacro %}
 {% macro bigquery__looks_like_hex(expression, digits) -%}
     {{ return("coalesce(regexp_contains(" ~ expression ~ ", r'^0x[0-9a-f]{" ~ digits ~ "}$'), false)") }}

@@ -12,6 +12,7 @@ from google.cloud import bigquery
 from runner import project
 from runner.errors import Failed, HeldBack, UsageError
 from runner.settings import Settings
+from runner.warehouse.bigquery_work import BigQueryWork
 from runner.warehouse.jobs import APP, Jobs, Rows
 from runner.warehouse.protocol import Batch
 from runner.warehouse.sql import SqlWarehouse
@@ -51,7 +52,7 @@ def _type_name(field: bigquery.SchemaField) -> str:
     return f"array<{name}>" if field.mode == "REPEATED" else name
 
 
-class BigQueryWarehouse(SqlWarehouse):
+class BigQueryWarehouse(BigQueryWork, SqlWarehouse):
     """The project of a profile's output. One writer by the lease; a second one is told who has it."""
 
     name = "bigquery"

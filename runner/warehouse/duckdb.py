@@ -15,6 +15,7 @@ from runner import project
 from runner.errors import Failed, HeldBack
 from runner.settings import Settings
 from runner.warehouse.arrow import TYPES
+from runner.warehouse.duckdb_work import DuckDBWork
 from runner.warehouse.protocol import Batch, Holder
 from runner.warehouse.sql import SqlWarehouse
 
@@ -23,7 +24,7 @@ _WRITTEN_OUT = {"timestamp with time zone": "timestamptz"}
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 
 
-class DuckDBWarehouse(SqlWarehouse):
+class DuckDBWarehouse(DuckDBWork, SqlWarehouse):
     """The file of the settings, created at the first write; waits for another process to let go of it."""
 
     name = "duckdb"
@@ -43,6 +44,8 @@ class DuckDBWarehouse(SqlWarehouse):
         connection = self._connect(read_only)
         try:
             connection.execute("set TimeZone = 'UTC'")
+            for statement in self._bounds:
+                connection.execute(statement)
             yield connection
         except duckdb.TransactionException as error:
             raise HeldBack(
@@ -116,12 +119,12 @@ class DuckDBWarehouse(SqlWarehouse):
 
     def _query(self, name: str, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
         with self._connected() as connection:
-            return connection.execute(_named(sql), parameters).fetchall()
+            return self._rows(connection, _named(sql), parameters)
 
     def _execute(self, name: str, sql: str, **parameters: Any) -> int:
         with self._connected() as connection:
-            row = connection.execute(_named(sql), parameters).fetchone()
-        return int(row[0]) if row and isinstance(row[0], int) else 0
+            rows = self._rows(connection, _named(sql), parameters)
+        return int(rows[0][0]) if rows and isinstance(rows[0][0], int) else 0
 
     def _insert(self, name: str, table: project.SourceTable, rows: Sequence[Mapping[str, Any]]) -> None:
         columns = {column: TYPES[kind] for column, kind in table.columns.items()}

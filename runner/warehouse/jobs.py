@@ -280,6 +280,14 @@ class Jobs:
             except api.NotFound:
                 return None
 
+    def tables(self, dataset: str) -> list[str]:
+        """Names of the tables of a dataset; none if there is no dataset."""
+        with explained(f"The tables of {dataset}"):
+            try:
+                return [table.table_id for table in self._client.list_tables(f"{self.data_project}.{dataset}")]
+            except api.NotFound:
+                return []
+
     def dataset(self, name: str) -> bigquery.Dataset | None:
         """A dataset's description; None if there is none."""
         with explained(f"The dataset {name}"):

@@ -22,21 +22,27 @@ class Lease(Statements):
         if before is None:
             raise Failed(f"There is no lease in {self._state('lease')}; run the command again, which makes it.")
         dead = before.run_id if before.run_id is not None and self._is_dead(before) else None
-        with self._step():
-            self._execute(
-                "acquire_lease",
-                f"update {self._state('lease')} set token = token + 1, run_id = @run_id, holder = @holder, "
-                f"host = @host, pid = @pid, pid_started = cast(@pid_started as {self._type('bigint')}), "
-                f"acquired_at = {self._in_minutes(0)}, expires_at = {self._in_minutes(minutes)} "
-                f"where run_id is null or run_id = @dead or expires_at < {self._in_minutes(0)}",
-                run_id=run_id,
-                holder=holder,
-                host=_this_host(),
-                pid=os.getpid(),
-                pid_started=_started(os.getpid()),
-                dead=dead or "",
-            )
-        now = self.lease()
+        try:
+            with self._step():
+                self._execute(
+                    "acquire_lease",
+                    f"update {self._state('lease')} set token = token + 1, run_id = @run_id, holder = @holder, "
+                    f"host = @host, pid = @pid, pid_started = cast(@pid_started as {self._type('bigint')}), "
+                    f"acquired_at = {self._in_minutes(0)}, expires_at = {self._in_minutes(minutes)} "
+                    f"where run_id is null or run_id = @dead or expires_at < {self._in_minutes(0)}",
+                    run_id=run_id,
+                    holder=holder,
+                    host=_this_host(),
+                    pid=os.getpid(),
+                    pid_started=_started(os.getpid()),
+                    dead=dead or "",
+                )
+            now = self.lease()
+        except PolytradesError:
+            # It may be ours all the same: whoever comes next must not wait for a run that ends here.
+            with suppress(PolytradesError):
+                self.free_lease(run_id)
+            raise
         if now is None or now.run_id != run_id:
             who = (now.holder if now else None) or "another run"
             since = f" since {now.acquired_at:%Y-%m-%d %H:%M} UTC" if now and now.acquired_at else ""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from runner.warehouse.adoption import Adoption
+from runner.warehouse.migrating import Migrating
 from runner.warehouse.monitored import History, IncidentEvent, Monitored, NodeResult
 from runner.windows import Window
 
@@ -250,7 +251,7 @@ class JobCost:
     bytes_billed: int
 
 
-class Warehouse(Protocol):
+class Warehouse(Migrating, Protocol):
     """Every method opens what it needs and leaves nothing open, so that dbt and readers get their turn.
 
     Each may raise HeldBack (another process holds the warehouse, a limit is reached) or Failed (it cannot be used; the

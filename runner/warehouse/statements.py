@@ -79,6 +79,10 @@ class Statements(ABC):
     def _in_minutes(self, minutes: float) -> str:
         """The warehouse's time, some minutes from now."""
 
+    @abstractmethod
+    def _work_table(self, name: str, place: str) -> str:
+        """A work table of a migration, as the macro `work_table` names it."""
+
     # Names.
 
     def _landing(self, table: str) -> str:

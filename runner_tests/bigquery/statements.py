@@ -32,6 +32,23 @@ SYSTEM_TABLES: dict[str, Columns] = {
 """What every project has on BigQuery, by its documentation."""
 
 
+OLD_TABLE: dict[str, Columns] = {
+    "old.trades_staging": {
+        "id": "STRING",
+        "condition_id": "STRING",
+        "wallet_address": "STRING",
+        "timestamp": "TIMESTAMP",
+        "side": "STRING",
+        "price": "FLOAT64",
+        "shares_normalized": "FLOAT64",
+        "token_label": "STRING",
+        "token_id": "STRING",
+        "tx_hash": "STRING",
+    }
+}
+"""What is migrated in the history: made unheard."""
+
+
 # Who sends what.
 
 
@@ -52,8 +69,13 @@ def nodes_of_manifest(manifest: Mapping[str, Any]) -> list[Wanted]:
     found = [
         _labelled(node["resource_type"], node["name"])
         for node in [*manifest["nodes"].values(), *manifest["unit_tests"].values()]
-        if node["package_name"] == "polytrades" and node["resource_type"] != "operation"
+        if node["package_name"] == "polytrades"
+        and node["resource_type"] not in ("operation", "analysis")
+        and node["config"].get("materialized") != "ephemeral"
     ]
+    # The runner sends what dbt has compiled; where rows are at hand there is nothing to fetch.
+    analyses = [node["name"] for node in manifest["nodes"].values() if node["resource_type"] == "analysis"]
+    found += [_labelled("runner", name) for name in analyses if name != "migration_rows"]
     for node in filter(_is_merged, manifest["nodes"].values()):
         name = node["name"]
         found += [
@@ -142,7 +164,8 @@ class Analysis:
                 self._declared[f"{project_id}.{schema}.{table.name}"] = table.columns
             for mart in ("trades", "trade_collisions", "markets", "events", "traders", "awaiting_metadata"):
                 self._declared[f"{project_id}.{schemas.production}.{mart}"] = project.mart_columns(mart)
-        system = {f"{each}.{name}": columns for each in project_ids for name, columns in SYSTEM_TABLES.items()}
+        there = SYSTEM_TABLES | OLD_TABLE
+        system = {f"{each}.{name}": columns for each in project_ids for name, columns in there.items()}
         self._analyzer = Analyzer(self._declared | system)
         self._not_analysed = not_analysed
         self.unused = set(not_analysed)

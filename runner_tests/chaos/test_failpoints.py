@@ -26,11 +26,26 @@ ONLY_BACKFILL = {"slice.ended"}
 ONLY_REPLAY = {"replay.recorded"}
 ONLY_BY_HAND = {"checkpoints.set"}
 ONLY_CHAIN = {"blocks.noted", "reorganisation.healed"}
-OF_SYNC = [site for site in SITES if site not in ONLY_BACKFILL | ONLY_REPLAY | ONLY_BY_HAND | ONLY_CHAIN]
+ONLY_MIGRATION = {
+    "work.kept",
+    "work.recorded",
+    "month.copied",
+    "month.recorded",
+    "verification.recorded",
+    "trades.swapped",
+    "staging.saved",
+    "drop.recorded",
+    "staging.dropped",
+    "month.taken.back",
+    "ledger.reopened",
+}
+OF_SYNC = [
+    site for site in SITES if site not in ONLY_BACKFILL | ONLY_REPLAY | ONLY_BY_HAND | ONLY_CHAIN | ONLY_MIGRATION
+]
 OF_BACKFILL = [
     site
     for site in SITES
-    if site not in ONLY_REPLAY | ONLY_BY_HAND | ONLY_CHAIN | {"wallets.changed", "checkpoints.moved"}
+    if site not in ONLY_REPLAY | ONLY_BY_HAND | ONLY_CHAIN | ONLY_MIGRATION | {"wallets.changed", "checkpoints.moved"}
 ]
 # These are passed many times: the first time is the beginning of everything, the second is in the middle.
 PASSED_OFTEN = {

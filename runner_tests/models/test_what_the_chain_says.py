@@ -50,7 +50,7 @@ def test_an_order_that_is_filled_twice_in_one_transaction_is_two_fills(project: 
     assert sum(row["usdc_raw"] for row in found["fills"]) == 2_000_002
 
 
-@pytest.mark.duckdb_only(reason="test_chain.py does one of these on each target, and they are many")
+@pytest.mark.duckdb_only("test_chain.py does one of these on each target, and they are many")
 def test_what_the_chain_takes_back_leaves_and_comes_back(project: Compiled) -> None:
     gone = replace(LOGGED, is_removed=True, upstream_version=600)
     moved = replace(LOGGED, log_index=3, block_number=102, upstream_version=600)

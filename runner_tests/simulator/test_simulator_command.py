@@ -36,14 +36,16 @@ def test_people_are_told_what_to_export() -> None:
     command = [sys.executable, "-m", "simulator", "--port", "0", "--fills", "1"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stderr is not None
-        lines = [process.stdout.readline() for _ in range(4)]
+        lines = [process.stdout.readline() for _ in range(5)]
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 0
         assert process.stdout.read() == process.stderr.read() == ""
     assert "1 fills of 5 wallets" in lines[0]
     assert lines[1].strip().startswith("export POLYTRADES_DOME_BASE_URL=http://127.0.0.1:")
     assert lines[2].strip().startswith("export POLYTRADES_GAMMA_BASE_URL=http://127.0.0.1:")
-    assert "Ctrl-C" in lines[3]
+    assert lines[3].strip().startswith("export POLYTRADES_POLYGON_RPC_URLS=http://127.0.0.1:")
+    assert lines[3].strip().endswith("/rpc")
+    assert "Ctrl-C" in lines[4]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

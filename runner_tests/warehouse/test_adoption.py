@@ -59,7 +59,7 @@ def test_a_table_that_fits_is_adopted_once_and_its_history_inherited(on: Any) ->
     adoption = adopt_existing(on.open(), "run-1", notes)
     assert adoption is not None
     assert (adoption.rows, adoption.wallets, adoption.last_fill_at) == (3, 2, NEWEST)
-    assert "3 rows of 2 wallets, 2026-01-21 to 2026-01-27; 12 columns appended" in notes.lines[0]
+    assert "3 rows of 2 wallets, 2026-01-21 to 2026-01-27; 14 columns appended" in notes.lines[0]
     warehouse = on.open()
     assert warehouse.checkpoints("dome") == {WALLET: NEWEST, OTHER: datetime(2026, 1, 22, 12, tzinfo=UTC)}
     inherited = "select wallet_address, status, records_received from {state}.coverage order by wallet_address"

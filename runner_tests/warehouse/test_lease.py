@@ -39,6 +39,14 @@ def test_the_second_writer_is_told_who_is_first(on: Any) -> None:
     assert (holder.run_id, holder.pid, holder.token) == ("run-2", os.getpid(), 2)
 
 
+def test_who_cannot_learn_whether_it_got_the_lease_keeps_nobody_waiting(bigquery: Any) -> None:
+    bigquery.proxy.fault("quotaExceeded", label="model=read_lease", nth=2)
+    with pytest.raises(HeldBack, match="met a quota"):
+        bigquery.open().acquire_lease("run-1", "polytrades sync (run run-1)", 10)
+    bigquery.proxy.clear_faults()
+    assert bigquery.open().acquire_lease("run-2", "polytrades sync (run run-2)", 10) is None
+
+
 def test_of_several_that_ask_at_once_one_gets_it(on: Any) -> None:
     got: list[str] = []
     told: list[str] = []

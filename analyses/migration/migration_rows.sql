@@ -1,0 +1,1 @@
+{{ rows_at_addresses() }}

@@ -1,0 +1,95 @@
+"""A home with an old staging table and a production that has a part of it, and what must come of a migration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from bench.legacy import Shape, known_answer, production, staging, truth
+from runner_tests.support import Home
+
+STAGING = "old.trades_staging"
+VALUES = (
+    "wallet_address, tx_hash, timestamp, side, price, shares_normalized, shares_raw, usdc_raw, token_label, token_id, "
+    "condition_id"
+)
+
+
+class LegacyTable:
+    """The files of a staging table, its winners, and production before; `shape` says how many rows each has."""
+
+    def __init__(self, folder: Path, shape: Shape) -> None:
+        self.shape = shape
+        self._folder = folder
+        with self._connected() as connection:
+            for name, sql in (
+                ("staging", staging(shape)),
+                ("truth", truth(shape)),
+                (
+                    "production",
+                    f"select * exclude (is_overlap), 'exact' as key_quality, 'dome' as source "
+                    f"from ({production(shape)})",
+                ),
+            ):
+                connection.execute(f"copy ({sql}) to '{self.file(name)}' (format parquet)")
+            self.answer = known_answer(connection, shape)
+
+    def file(self, name: str) -> Path:
+        """`staging`, `truth` or `production`."""
+        return self._folder / f"{name}.parquet"
+
+    def put_into(self, home: Home) -> None:
+        """Makes the staging table, and production after an empty build."""
+        home.dbt("build", "--exclude-resource-type", "unit_test", "test")
+        if home.target == "duckdb":
+            home.query("create schema old")
+            home.query(f"create table {STAGING} as from '{self.file('staging')}'")
+            home.query(f"insert into trades by name from '{self.file('production')}'")
+            return
+        from google.cloud import bigquery
+
+        home.bigquery.create_dataset("old")
+        for name, table in (("staging", STAGING), ("production", "old.production")):
+            with self.file(name).open("rb") as file:
+                config = bigquery.LoadJobConfig(source_format="PARQUET")
+                home.bigquery.load_table_from_file(file, f"{home.project}.{table}", job_config=config).result()
+        with self._connected() as connection:
+            described = connection.execute(f"describe select * from '{self.file('production')}'").fetchall()
+        columns = ", ".join(row[0] for row in described)
+        home.query(f"insert into main.trades ({columns}) select {columns} from old.production")
+
+    def expected(self) -> list[tuple[Any, ...]]:
+        """What production must hold: its own rows as they were, and the winners of all other keys."""
+        with self._connected() as connection:
+            return connection.execute(
+                f"""
+                with stored as (from '{self.file("production")}'),
+                winners as (from '{self.file("truth")}')
+                select {VALUES}, order_hash from stored
+                union all
+                select {VALUES}, order_hash from winners
+                where not exists (
+                    select 1 from stored
+                    where stored.tx_hash = winners.tx_hash and stored.order_hash = winners.order_hash
+                )
+                """
+            ).fetchall()
+
+    def winners(self) -> list[tuple[Any, ...]]:
+        """The winners of all keys."""
+        with self._connected() as connection:
+            return connection.execute(f"select {VALUES}, order_hash from '{self.file('truth')}'").fetchall()
+
+    def _connected(self) -> duckdb.DuckDBPyConnection:
+        connection = duckdb.connect()
+        connection.execute("set TimeZone = 'UTC'")
+        return connection
+
+
+def stored(home: Home) -> list[tuple[Any, ...]]:
+    """The same of a home; of a stand-in no order hash."""
+    return home.query(
+        f"select {VALUES}, case when order_hash like '0x%' then order_hash end as order_hash from main.trades"
+    )
