@@ -11,13 +11,14 @@ EMULATOR := $(VENV)/emulator
 EMULATOR_FILES := runner_tests/bigquery/emulator
 FIND_PYTHON313 := PATH="$(CURDIR)/$(BIN):$$PATH" sh $(EMULATOR_FILES)/find_python313.sh
 
-.PHONY: help install install-bigquery install-dev demo test chaos soak chaos-again emulator lint format docs bench bench-migrate requirements clean
+.PHONY: help install install-bigquery install-alerts install-dev demo test chaos soak chaos-again emulator lint format docs bench bench-migrate requirements clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 install: $(VENV)/.runtime ## Make .venv with what the runner and dbt need
 install-bigquery: $(VENV)/.bigquery ## … and what the target bigquery needs
+install-alerts: $(VENV)/.alerts ## … and what alerts to further services need
 install-dev: $(VENV)/.dev $(VENV)/profiles/profiles.yml ## … and what the tests and checks need
 
 $(VENV)/.made:
@@ -33,6 +34,10 @@ $(VENV)/.runtime: $(VENV)/.made requirements/runtime.txt pyproject.toml
 
 $(VENV)/.bigquery: $(VENV)/.runtime requirements/bigquery.txt
 	$(PIP) install --require-hashes -r requirements/bigquery.txt
+	@touch $@
+
+$(VENV)/.alerts: $(VENV)/.runtime requirements/alerts.txt
+	$(PIP) install --require-hashes -r requirements/alerts.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.bigquery requirements/dev.txt
@@ -100,6 +105,7 @@ docs: install-dev ## Write the generated reference pages and dbt's own documenta
 bench: install-dev $(VENV)/.emulator $(VENV)/.bench ## Measure what the documentation claims (see bench/README.md)
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/merge_growth.py
+	$(BIN)/python bench/status.py
 	$(BIN)/python bench/bigquery_bytes.py
 	$(BIN)/python bench/decode.py
 	$(BIN)/python bench/ingest.py --memory 1000000 5000000 --nights
@@ -108,7 +114,7 @@ bench-migrate: install-dev ## Move a tenth of the old staging table beside bare 
 	$(BIN)/python bench/migrate.py --scale 0.1
 
 requirements: install-dev ## Resolve the pinned requirements again
-	cd requirements && for pair in runtime:3.11 bigquery:3.11 dev:3.11 bench:3.11 emulator:3.13; do name=$${pair%:*}; \
+	cd requirements && for pair in runtime:3.11 bigquery:3.11 alerts:3.11 dev:3.11 bench:3.11 emulator:3.13; do name=$${pair%:*}; \
 	  ../$(BIN)/uv pip compile --quiet --universal --python-version $${pair#*:} --generate-hashes --no-emit-index-url \
 	    --no-header --no-strip-extras $$name.in --output-file $$name.txt || exit 1; done
 

@@ -5,11 +5,11 @@
 Runs the real runner and the real dbt-bigquery on the local emulator, behind the tests' proxy, which prices each
 statement by a stated rule (runner_tests/bigquery/bytes_rule.py): the columns that a statement names, in the partitions
 that its literals leave. For each size a night of records of the last day is imported (half of them known), with all of
-its tests; then the bytes of all jobs of that run are added up by what sent them. Beside them the same statements on
-`trades` without their windows of days. Two things read more by design and stand apart: the check of all keys (three
-columns of the whole table) and the history of markets. BigQuery's minimum of 10 MB a table is left out: at this size
-it would hide all differences. Needs a Python 3.13 (`make test` makes the emulator's environment). Writes
-bench/results/bigquery_bytes.json.
+its tests; then the bytes of all jobs of that run are added up by what sent them, and those of a `polytrades status`.
+Beside them the same statements on `trades` without their windows of days. Two things read more by design and stand
+apart: the check of all keys (three columns of the table) and the history of markets. BigQuery's minimum of 10 MB a
+table is left out: at this size it would hide all differences. Needs a Python 3.13 (`make test` makes the emulator's
+environment). Writes bench/results/bigquery_bytes.json.
 """
 
 import argparse
@@ -117,6 +117,14 @@ def measure(proxy: Proxy, project: str, folder: Path, days: int, fills: int, cou
             found["without windows"] += estimate
             if name == "trades" and "merge into" in job.statement:
                 found["the merge, no window"] += estimate
+    before = len(proxy.jobs)
+    environment = os.environ | {
+        "BIGQUERY_EMULATOR_URL": proxy.url,
+        "POLYTRADES_BIGQUERY_PROJECT": project,
+        "POLYTRADES_TARGET": "emulator",
+    }
+    subprocess.run([str(POLYTRADES), "status", "--json"], cwd=folder, env=environment, capture_output=True, check=False)
+    found["polytrades status"] = sum(job.bytes for job in proxy.jobs[before:])
     return dict(found)
 
 
@@ -141,7 +149,16 @@ def main() -> None:
             folder = Path(temporary)
             found[days] = measure(proxy, emulator.new_project(), folder, days, options.fills_a_day, options.night)
     small, large = min(found), max(found)
-    names = ("models", "tests", "runner, hooks", "the merge", "the merge, no window", "without windows", *BY_DESIGN)
+    names = (
+        "models",
+        "tests",
+        "runner, hooks",
+        "the merge",
+        "the merge, no window",
+        "without windows",
+        "polytrades status",
+        *BY_DESIGN,
+    )
     print(f"\na night of {options.night:,} records; bytes by the rule")
     print(f"{'':<32}" + "".join(f"{days:>12,} d" for days in found) + f"{'ratio':>10}")
     ratios = {}

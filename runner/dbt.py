@@ -17,6 +17,7 @@ from typing import Any
 from runner import project
 from runner.errors import Failed, HeldBack, UsageError
 from runner.settings import SECRETS, Settings
+from runner.warehouse.monitored import NodeResult
 
 _SECRET_VARIABLES = frozenset(f"POLYTRADES_{name.upper()}" for name in SECRETS)
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
@@ -57,6 +58,7 @@ class BuildResult:
     failed_tests: dict[str, str] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     used_example_profile: bool = False
+    nodes: list[NodeResult] = field(default_factory=list)
 
     @property
     def may_pass(self) -> bool:
@@ -72,6 +74,7 @@ class BuildResult:
         self.failed_nodes |= other.failed_nodes
         self.failed_tests |= other.failed_tests
         self.skipped += other.skipped
+        self.nodes += other.nodes
 
     @property
     def is_complete(self) -> bool:
@@ -84,6 +87,7 @@ class Job:
     """What a build is part of: the run that holds the lease, what is selected, and what one job of it may bill.
 
     Each `part` has a folder of artifacts: dbt parses everything again when the limit in the profile has changed.
+    `variables` are set in dbt's environment.
     """
 
     command: str
@@ -91,6 +95,7 @@ class Job:
     selection: tuple[str, ...] = ()
     maximum_bytes_billed: int | None = None
     part: str = ""
+    variables: tuple[tuple[str, str], ...] = ()
 
 
 def artifacts_dir(settings: Settings, part: str = "") -> Path:
@@ -217,6 +222,7 @@ def _environment(settings: Settings, job: Job) -> dict[str, str]:
         "POLYTRADES_LEASE": job.run_id,
         "POLYTRADES_MAXIMUM_BYTES_BILLED": str(job.maximum_bytes_billed or settings.maximum_bytes_billed),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        **dict(job.variables),
     }
 
 
@@ -314,6 +320,8 @@ def _read(results: dict[str, Any]) -> BuildResult:
         kind, _, name = result["unique_id"].split(".", 2)
         is_test = kind in ("test", "unit_test")
         status = result["status"]
+        if kind != "operation":
+            summary.nodes.append(_node(kind, _short(name, is_test), result))
         if status in ("error", "fail", "runtime error"):
             kept = summary.failed_tests if is_test else summary.failed_nodes
             kept[_short(name, is_test)] = _paragraph([result["message"] or status])
@@ -325,6 +333,12 @@ def _read(results: dict[str, Any]) -> BuildResult:
         elif kind != "operation":
             summary.built += 1
     return summary
+
+
+def _node(kind: str, name: str, result: dict[str, Any]) -> NodeResult:
+    is_good = result["status"] in ("success", "pass", "no-op")
+    message = None if is_good else _paragraph([result["message"] or ""])
+    return NodeResult(kind, name, result["status"], float(result["execution_time"]), result.get("failures"), message)
 
 
 def _short(name: str, is_test: bool) -> str:

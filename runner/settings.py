@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
@@ -23,7 +24,15 @@ from runner import log
 from runner.errors import UsageError
 
 SETTINGS_FILE = Path("polytrades.toml")
-SECRETS = ("dome_api_key", "polygon_rpc_urls")
+SECRETS = (
+    "dome_api_key",
+    "polygon_rpc_urls",
+    "alert_webhook_url",
+    "alert_slack_url",
+    "alert_apprise_urls",
+    "smtp_url",
+    "ping_url",
+)
 _READ_BY_OTHERS = (
     "BIGQUERY_PROJECT",
     "BIGQUERY_METHOD",
@@ -185,6 +194,37 @@ class Settings(BaseSettings):
     price_per_tib: float = Field(
         6.25, ge=0, description="BigQuery: what a TiB costs, for `polytrades cost`. US on demand, in dollars."
     )
+    alert_webhook_url: SecretStr | None = Field(
+        None, description="Where alerts are posted as JSON. Environment only.", examples=["…"]
+    )
+    alert_slack_url: SecretStr | None = Field(
+        None, description="An incoming webhook of Slack, or of what takes its form. Environment only.", examples=["…"]
+    )
+    alert_email_to: str = Field("", description="Who gets alerts by e-mail; several separated by commas.")
+    alert_email_from: str = Field("", description="The sender of these e-mails; empty: polytrades at the mail server.")
+    smtp_url: SecretStr | None = Field(
+        None,
+        description="The mail server, as smtp://user:password@host:587 or smtps://…; without it, localhost:25. "
+        "Environment only.",
+        examples=["…"],
+    )
+    alert_apprise_urls: SecretStr | None = Field(
+        None,
+        description="Addresses of any other service in apprise's form, separated by commas; needs `make "
+        "install-alerts`. Environment only.",
+        examples=["…"],
+    )
+    alert_from: Literal["WARN", "FAIL"] = Field("WARN", description="The least verdict that opens an incident.")
+    ping_url: SecretStr | None = Field(
+        None,
+        description="Asked after each sync whose data is complete (exit code 0 or 4): a dead man's switch, which "
+        "raises the alarm when nobody asks. Environment only.",
+        examples=["…"],
+    )
+    metrics_file: str = Field(
+        "",
+        description="Where each run writes the status as OpenMetrics, for the textfile collector of the node exporter.",
+    )
     migration_memory: str = Field(
         "4GB",
         pattern=r"^[0-9]+(\.[0-9]+)?(MB|GB|MiB|GiB)$",
@@ -206,6 +246,24 @@ class Settings(BaseSettings):
         if not value.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://")
         return value.rstrip("/")
+
+    @field_validator("alert_webhook_url", "alert_slack_url", "ping_url")
+    @classmethod
+    def _is_private(cls, value: SecretStr | None) -> SecretStr | None:
+        """Alerts name wallets and runs: they travel encrypted, or stay on this machine."""
+        parts = urlsplit(value.get_secret_value()) if value else None
+        is_local = parts and parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
+        if parts and not is_local and (parts.scheme != "https" or not parts.hostname):
+            raise ValueError("must start with https:// (http:// only to this machine)")
+        return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_mail_server(cls, value: SecretStr | None) -> SecretStr | None:
+        parts = urlsplit(value.get_secret_value()) if value else None
+        if parts and (parts.scheme not in ("smtp", "smtps") or not parts.hostname):
+            raise ValueError("must be smtp://host:port or smtps://host:port")
+        return value
 
     @field_validator("duckdb_path")
     @classmethod
@@ -245,8 +303,8 @@ def load(**flags: Any) -> Settings:
         settings = Settings(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
         raise UsageError(_explained(error)) from None
-    for secret in (settings.dome_api_key, settings.polygon_rpc_urls):
-        if secret:
+    for name in SECRETS:
+        if secret := getattr(settings, name):
             log.hide(secret.get_secret_value())
     return settings
 

@@ -24,6 +24,7 @@ import pytest
 from runner import project, settings
 from runner.landing.intake import Intake
 from runner.warehouse.connect import connect
+from runner.warehouse.protocol import Warehouse
 from runner_tests.dbt_process import run_dbt, with_dbt
 from runner_tests.parsed import Parsed, place_of
 
@@ -38,7 +39,7 @@ ONLY_FILLS = ("-s", "pending_batches+", "--exclude", "test_type:unit", "int_mark
 """Arguments for one more build of all that fills go through; markets and events would take as long again. Names that
 follow are excluded too."""
 
-_BUILDING = ("sync", "backfill", "import", "rejected")
+_BUILDING = ("sync", "backfill", "import", "rejected", "duplicates")
 """Commands that call dbt."""
 
 
@@ -226,7 +227,7 @@ class Home:
     def polytrades(self, *arguments: object, check: bool = True) -> Result:
         """Runs the command line as a user does. With `check`, an exit code other than 0 fails the test."""
         command = [str(BIN / "polytrades"), *map(str, arguments)]
-        if arguments[:1] and arguments[0] in _BUILDING and "--dry-run" not in arguments:
+        if arguments and arguments[0] in _BUILDING and "--dry-run" not in arguments:
             self.spare_parsing()
         done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
         self.keep_parsed()
@@ -275,10 +276,7 @@ class Home:
 
     def land(self, *records: dict[str, Any]) -> None:
         """Lands order records as one batch through the runner's own door, without dbt."""
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in self.place.items():  # the profile reads them
-                patch.setenv(name, value)
-            warehouse = connect(settings.load(target=self.target, duckdb_path=self.duckdb_file))
+        with opened(self) as (warehouse, _):
             warehouse.prepare()
             intake = Intake(warehouse, "dome", self.folder / "spool", "test", batch_rows=1_000_000)
             intake.add([json.dumps(record).encode() for record in records], None, "test")
@@ -332,6 +330,16 @@ class Home:
         file = self.folder / name
         file.write_text("".join(json.dumps(record) + "\n" for record in records))
         return file
+
+
+@contextmanager
+def opened(home: Home) -> Iterator[tuple[Warehouse, settings.Settings]]:
+    """The runner's own warehouse of a home, in this process, and the settings that it is opened with."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in home.place.items():  # the profile reads them
+            patch.setenv(name, value)
+        chosen = settings.load(target=home.target, duckdb_path=home.duckdb_file)
+        yield connect(chosen), chosen
 
 
 TARGETS = ("duckdb", "emulator")

@@ -31,9 +31,12 @@ from runner.failpoints import Injected
 from runner.windows import utc_now
 from runner_tests.support import ROOT, Home
 
-COMMANDS = ["sync", "backfill", "import", "status", "gaps", "checkpoints", "reconcile", "cost", "adopt", "repair"]
-COMMANDS += ["lease", "doctor", "demo", "simulate", "rejected list", "rejected replay"]
-COMMANDS += [f"migrate {part}" for part in ("audit", "copy", "verify", "drop", "rollback", "status")]
+COMMANDS = ["sync", "backfill", "import", "status", "report", "alerts", "duplicates", "gaps", "checkpoints"]
+COMMANDS += ["reconcile", "cost", "adopt", "repair", "lease", "doctor", "demo", "simulate", "rejected list"]
+COMMANDS += [
+    "rejected replay",
+    *(f"migrate {step}" for step in ("audit", "copy", "verify", "drop", "rollback", "status")),
+]
 HEAVY = {"dbt", "google", "pyarrow", "duckdb", "aiohttp", "pydantic_settings", "structlog", "yaml", "msgspec"}
 
 # What stands there before: an installed .pth file makes the namespace `google` at the start of every Python.

@@ -1,3 +1,5 @@
+{{ config(alias='mon_duplicate_keys' ~ window_suffix()) }}
+
 -- The whole table, because a merge bounded by days cannot see a second copy on a far day. Reads the three key columns.
 -- Counted are 64-bit fingerprints, which stay small at a hundred million keys; only keys whose fingerprint stands
 -- twice are then compared in full.
@@ -10,6 +12,7 @@ with fills as (
         order_hash,
         {{ fingerprint_64(['wallet_address', 'tx_hash', 'order_hash']) }} as fingerprint
     from {{ ref('trades') }}
+    where {{ checked_window('timestamp') }}
 ),
 
 suspects as (

@@ -1,5 +1,3 @@
-{{ config(materialized='view') }}
-
 {% set quiet = var('exchange_silence_days') %}
 {% set today = run_started_at.date() %}
 {% set recent = (today - modules.datetime.timedelta(days=quiet)).isoformat() %}

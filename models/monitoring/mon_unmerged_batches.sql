@@ -1,13 +1,20 @@
 {{ config(materialized='view') }}
 
+with fed_marts as (
+    {{ fed_marts_as_rows() }}
+)
+
 select
-    pending.batch_id,
-    pending.landing_table,
-    pending.mart,
-    pending.landed_on
-from {{ ref('pending_batches') }} as pending
+    batches.batch_id,
+    batches.landing_table,
+    fed_marts.mart,
+    batches.row_count,
+    batches.landed_at,
+    batches.landed_on
+from {{ source('landing', 'batches') }} as batches
+inner join fed_marts on batches.landing_table = fed_marts.landing_table
 left join {{ source('state', 'merged_batches') }} as ledger
     on
-        pending.batch_id = ledger.batch_id
-        and pending.mart = ledger.mart
+        batches.batch_id = ledger.batch_id
+        and fed_marts.mart = ledger.mart
 where ledger.batch_id is null

@@ -82,7 +82,7 @@ def backfill(
     if dry_run or status:
         _show(settings, warehouse, plan_backfill(settings, warehouse, options), output)
         return
-    finish(settings, warehouse, run_backfill(settings, warehouse, options, output), output)
+    finish(settings, warehouse, lambda: run_backfill(settings, warehouse, options, output), output)
 
 
 def _show(settings: "Settings", warehouse: "Warehouse", plan: "BackfillPlan", output: "Output") -> None:

@@ -68,7 +68,7 @@ def demo(
             output.end_progress()
             if not json:
                 output.result({}, as_text(summary, settings))
-    current = status.assess(warehouse.totals())
+    current = status.look(settings, warehouse)
     status.save(settings, current)
     worst = max((summary.exit_code for summary in summaries), default=ExitCode.DONE)
     content = {
@@ -91,6 +91,8 @@ def _what_next(duckdb_file: Path) -> str:
   export POLYTRADES_DUCKDB_PATH={duckdb_file}
   {program} status
       Is the data good, in one look.
+  {program} report
+      The same as a page with charts.
   cp profiles.example.yml profiles.yml && {dbt} build
       What an analyst runs, in the project's folder. It changes nothing here.
   {program} sync --help

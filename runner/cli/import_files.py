@@ -42,4 +42,4 @@ def import_files(
     if dry_run:
         show_file_check(files, output)
         return
-    finish(settings, warehouse, run_import(settings, warehouse, files, output), output)
+    finish(settings, warehouse, lambda: run_import(settings, warehouse, files, output), output)

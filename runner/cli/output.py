@@ -69,6 +69,11 @@ class Output:
             self._tasks[phase], completed=done, total=total or None, detail=escape(printable(detail)[:40])
         )
 
+    def clear(self) -> None:
+        """Empties the terminal, if there is one."""
+        if self._stdout.is_terminal:
+            self._stdout.clear()
+
     def end_progress(self) -> None:
         """Leaves the bars as they are."""
         if self._bars is not None:

@@ -78,7 +78,7 @@ def replay_rejected(reason: Reason = None, dry_run: DryRun = False, target: Targ
     output = Output(json)
     warehouse = connect(settings)
     if not dry_run:
-        finish(settings, warehouse, replay(settings, warehouse, reason, output), output)
+        finish(settings, warehouse, lambda: replay(settings, warehouse, reason, output), output)
         return
     total = passing = 0
     after = ""

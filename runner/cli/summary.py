@@ -1,6 +1,6 @@
 """What `sync` and `import` print."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,11 +14,12 @@ from runner.engine.lookups import Tally
 from runner.engine.plan import SyncOptions, plan_sync
 from runner.engine.record import Summary
 from runner.errors import ExitCode, PolytradesError, UsageError
-from runner.monitor import status
+from runner.monitor.telling import after_failure, after_run
 from runner.records import BrokenRule, read_order
 from runner.settings import Settings
 from runner.sources import files as file_source
 from runner.units import as_bytes, duration
+from runner.warehouse.connect import connect
 from runner.warehouse.protocol import Warehouse
 from runner.windows import utc_now
 
@@ -26,13 +27,16 @@ FETCHING = ("sync", "backfill")
 """Commands that ask an upstream; the others read what is there."""
 
 
-def finish(settings: Settings, warehouse: Warehouse, summary: Summary, output: Output) -> None:
-    """Prints the summary, keeps the status for those who ask while dbt runs, and ends with the run's exit code."""
-    if warehouse.name == "duckdb":  # others can be asked while dbt runs
-        try:
-            status.save(settings, status.assess(warehouse.totals()))
-        except (OSError, PolytradesError) as error:
-            output.note(f"The status could not be kept for later: {error}")
+def finish(settings: Settings, warehouse: Warehouse, run: Callable[[], Summary], output: Output) -> None:
+    """Does the run, tells what it left (also if it failed), prints its summary, and ends with its exit code."""
+    try:
+        summary = run()
+    except PolytradesError:
+        hurried = settings.model_copy(update={"lock_wait_seconds": 0.0})
+        after_failure(hurried, connect(hurried), output.note)
+        raise
+    is_complete = summary.exit_code in (ExitCode.DONE, ExitCode.CHECK_FAILED)
+    after_run(settings, warehouse, is_complete and summary.command == "sync", output.note)
     output.result(summary.as_json(), as_text(summary, settings))
     if summary.exit_code:
         raise typer.Exit(int(summary.exit_code))

@@ -73,4 +73,4 @@ def sync(
     if dry_run:
         show_plan(settings, warehouse, options, output)
         return
-    finish(settings, warehouse, run_sync(settings, warehouse, options, output), output)
+    finish(settings, warehouse, lambda: run_sync(settings, warehouse, options, output), output)

@@ -38,6 +38,7 @@ def build(settings: Settings, warehouse: Warehouse, summary: Summary, display: D
     with summary.phase("build"):
         build = _built(settings, warehouse, summary, display)
     failpoints.passing("build.ended")
+    warehouse.record_nodes(summary.run_id, build.nodes, utc_now())
     if summary.build is None:
         summary.build = build
     else:
@@ -96,11 +97,13 @@ def _built(settings: Settings, warehouse: Warehouse, summary: Summary, display: 
     if build.is_complete:
         check_budget(settings, warehouse, "Everything is merged; the check of all keys was left out.")
         limit = settings.whole_table_bytes_limit
-        check = replace(job, selection=("-s", whole_table), maximum_bytes_billed=limit, part="whole_table")
+        only = ("-s", whole_table, "--exclude", RECONCILIATION)
+        check = replace(job, selection=only, maximum_bytes_billed=limit, part="whole_table")
         build.add(_built_part(settings, display, check, "Whole-table check"))
     warehouse.collect_costs()
     summary.bytes_billed = warehouse.bytes_billed_by(summary.run_id)
     summary.bytes_billed_today = warehouse.bytes_billed_on(utc_now().date())
+    summary.bytes_budget = settings.daily_bytes_budget
     return build
 
 

@@ -39,6 +39,7 @@ class Summary:
     history_pending: int = 0
     bytes_billed: int | None = None
     bytes_billed_today: int | None = None
+    bytes_budget: int | None = None
     seconds: float = 0.0
     phases: dict[str, float] = field(default_factory=dict)
     """Seconds of each phase: fetch, metadata, build."""
@@ -148,6 +149,11 @@ class Recorded:
             records_landed=summary.counts.landed,
             records_rejected=summary.counts.rejected,
             fills_new=summary.fills_new,
+            fetch_seconds=summary.phases.get("fetch"),
+            metadata_seconds=summary.phases.get("metadata"),
+            build_seconds=summary.phases.get("build"),
+            bytes_billed=summary.bytes_billed,
+            bytes_budget=summary.bytes_budget,
             message=" ".join(summary.messages) or None,
         )
         if error is None:

@@ -132,6 +132,13 @@ class BigQueryWarehouse(BigQueryWork, SqlWarehouse):
         statement = definition if table.only_row else f"{definition}{layout}"
         self._execute("create_table", f"create table if not exists {address} {statement}")
 
+    def _keep_one_row(self, statements: list[str], **parameters: Any) -> None:
+        script = ["begin transaction", *statements, "commit transaction"]
+        self._execute("keep_one_row", ";\n".join(script), **parameters)
+
+    def _row_as_json(self, alias: str) -> str:
+        return f"to_json_string({alias})"
+
     def _layout_problems(self) -> list[str]:
         return [f"{problem}: {fix}" for problem, fix in self.layout_findings("trades")]
 

@@ -165,6 +165,15 @@ class DuckDBWarehouse(DuckDBWork, SqlWarehouse):
         address = self._quoted(self._schema_of(table), table.name)
         self._execute("create_table", f"create table {address} {self._definition(table)}")
 
+    def _keep_one_row(self, statements: list[str], **parameters: Any) -> None:
+        with self._step():
+            for statement in statements:
+                named = {name: value for name, value in parameters.items() if f"@{name}" in statement}
+                self._execute("keep_one_row", statement, **named)
+
+    def _row_as_json(self, alias: str) -> str:
+        return f"cast(to_json({alias}) as varchar)"
+
     def _layout_problems(self) -> list[str]:
         return []
 

@@ -5,10 +5,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from runner.warehouse.adoption import Adoption
 from runner.warehouse.migrating import Migrating
+from runner.warehouse.monitored import History, IncidentEvent, Monitored, NodeResult
 from runner.windows import Window
 
 
@@ -192,6 +193,11 @@ class Run:
     records_landed: int = 0
     records_rejected: int = 0
     fills_new: int | None = None
+    fetch_seconds: float | None = None
+    metadata_seconds: float | None = None
+    build_seconds: float | None = None
+    bytes_billed: int | None = None
+    bytes_budget: int | None = None
     message: str | None = None
 
 
@@ -343,6 +349,34 @@ class Warehouse(Migrating, Protocol):
 
     def record_run(self, run: Run, at: datetime) -> None:
         """Appends a row to the run history."""
+
+    def record_nodes(self, run_id: str, nodes: Sequence[NodeResult], at: datetime) -> None:
+        """Appends what dbt said of each model and test of a build."""
+
+    def monitored(self) -> Monitored | None:
+        """What the monitoring models say, for `status`; None until they have been built."""
+
+    def history(self, since: date) -> History:
+        """What the monitoring models and state tables tell of the time since a UTC day, for `report`."""
+
+    def incident_events(self) -> list[IncidentEvent] | None:
+        """The newest event of each incident of the last year, oldest first; None before the first run."""
+
+    def record_incidents(self, events: Sequence[IncidentEvent]) -> None:
+        """Appends events."""
+
+    def duplicate_rows(self, of_window: bool) -> list[dict[str, Any]]:
+        """Rows of mon_duplicate_rows, key by key in the order of `place`; at most 10,000."""
+
+    def keep_one_row(self, of_window: bool, run_id: str, at: datetime) -> tuple[int, int]:
+        """Removes from `trades` all but the kept row of each key in mon_duplicate_rows whose rows are one fill.
+
+        What goes is copied to state.removed_rows in the same transaction. Gives the numbers of keys and of rows that
+        went.
+
+        Raises:
+            HeldBack: the lease is not ours any more.
+        """
 
     def new_fills(self) -> int:
         """How many keys of the batch that was just merged `trades` did not have before."""

@@ -84,7 +84,7 @@ class Reports(Rejected):
                 if not self._has_mart(mart)
             ]
             totals.last_runs = [
-                Run(*row)
+                Run(**dict(zip(_RUN_COLUMNS.split(", "), row, strict=True)))
                 for row in self._query(
                     "last_runs",
                     f"select {_RUN_COLUMNS} from {self._state('runs')} where true "

@@ -19,10 +19,11 @@ from typing import Any, cast
 import pytest
 
 from runner import settings
+from runner.engine import duplicates
 from runner.engine.adopt import adopt_existing
 from runner.engine.writer import writing
 from runner.landing.intake import Intake
-from runner.monitor import bill
+from runner.monitor import bill, report, status, telling
 from runner.monitor.doctor_bigquery import examine_bigquery
 from runner.monitor.gaps import find_gaps
 from runner.settings import Settings
@@ -246,6 +247,14 @@ def _ask(world: _World) -> None:
         assert all(check.passed for check in examine_bigquery(warehouse))
         bill.draw_up(chosen, warehouse, utc_now().date())
         find_gaps(chosen, warehouse, quiet_days=30)
+        found = status.look(chosen, warehouse)
+        assert {finding.check for finding in found.findings} >= {"key_collisions"}
+        assert telling.send(chosen, warehouse, found, print)
+        assert telling.send(chosen, warehouse, found, print) == []
+        report.as_json(found, warehouse.history(AT.date()), warehouse.incident_events() or [], 60)
+        _double_a_fill(world)
+        confirmed = duplicates.look(chosen, warehouse, None, Progress())
+        assert duplicates.repair(chosen, warehouse, None, confirmed, Progress()) == (1, 1)
         find_gaps(chosen.model_copy(update={"source": "polygon"}), warehouse, quiet_days=30)
         assert warehouse.chain_fills(1, 10**9, AT, AT) == []
         assert warehouse.chain_differences() == []
@@ -255,6 +264,20 @@ def _ask(world: _World) -> None:
         assert set(emptied) == {"trades", "markets", "events"}
         warehouse.acquire_lease("a-dead-run", "a test", 10)
         warehouse.free_lease("a-dead-run")
+
+
+def _double_a_fill(world: _World) -> None:
+    """One more row like one that is there."""
+    world.ask("insert into polytrades.trades select * from polytrades.trades where key_quality = 'exact' limit 1")
+
+
+class Progress(Notes):
+    """What a build says."""
+
+    def progress(self, phase: str, done: int, total: int, detail: str) -> None:
+        """Keeps the end of it."""
+        if done == total:
+            self.note(f"{phase}: {detail}")
 
 
 def _build_nothing(world: _World) -> None:

@@ -35,6 +35,8 @@ A_LOG = "A log, of which readers take the newest row or the union: "
 LOOKED_UP = "What is there already is looked up before it: "
 NOT_REPEATED = [
     Exempt(r"^record_run: ", A_LOG + "done twice as `record_run`."),
+    Exempt(r"^record_nodes: ", A_LOG + "the last result of a test in a run counts."),
+    Exempt(r"^record_incidents: ", A_LOG + "of an incident the newest event counts."),
     Exempt(r"^record_coverage: ", A_LOG + "done twice as `land`."),
     Exempt(r"^move_checkpoints: ", A_LOG + "done twice as `land`."),
     Exempt(r"^set_checkpoints: ", A_LOG + "done twice as `set_checkpoints`."),
