@@ -55,6 +55,7 @@ NOT_REPEATED = [
     Exempt(r'"kind": "unit_test"', "It reads no table: the same literals again."),
     Exempt(r'"schema": "anna"', "Views over the marts: they are defined again as they are."),
     Exempt(r"^renew_lease: ", "It reads the clock.", ("expires_at",)),
+    Exempt(r"^mon_daily_fills: ", "It reads the clock: each day says when it was counted."),
     Exempt(r"^mon_wallets: ", "It reads the clock: what is of the last two days, and how old the newest fill is."),
     Exempt(r"^checks: ", "The view reads the clock: ages are those of the moment."),
     Exempt(
