@@ -190,21 +190,26 @@ def upstream_of(
 def upstream_intake(settings: Settings, warehouse: Warehouse, run_id: str) -> Intake:
     """The door for the chosen source's records."""
     if settings.source == "polygon":
-        return Intake(warehouse, polygon.SOURCE, spool_dir(settings), run_id, settings.batch_rows)
+        return Intake(warehouse, polygon.SOURCE, _swept_spool(settings), run_id, settings.batch_rows)
     return intake_for(settings, warehouse, orders.dialect_of(settings), run_id)
 
 
 def intake_for(settings: Settings, warehouse: Warehouse, dialect: orders.Dialect | None, run_id: str) -> Intake:
     """The door for records of an order API, or of files (no dialect)."""
-    spool = spool_dir(settings)
-    # What a killed run left never landed and is asked for again. After a day, because another run may be at work.
-    for file in spool.glob("*"):
-        if time.time() - file.stat().st_mtime > 86_400:
-            file.unlink(missing_ok=True)
+    spool = _swept_spool(settings)
     if dialect is None:
         return Intake(warehouse, files.SOURCE, spool, run_id, settings.batch_rows)
     fields = dialect.extra_fields, dialect.optional_fields
     return Intake(warehouse, dialect.source, spool, run_id, settings.batch_rows, *fields)
+
+
+def _swept_spool(settings: Settings) -> Path:
+    """The spool without what killed runs left: it never landed and is asked for again."""
+    spool = spool_dir(settings)
+    for file in spool.glob("*"):
+        if time.time() - file.stat().st_mtime > 86_400:  # a younger one may be of a run that is at work
+            file.unlink(missing_ok=True)
+    return spool
 
 
 def spool_dir(settings: Settings) -> Path:
