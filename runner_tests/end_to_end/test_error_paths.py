@@ -349,7 +349,7 @@ def test_a_warehouse_that_fails_after_landing_is_not_called_a_run_without_effect
     message = fails(at_world, 3, "sync", "--wallets", world.wallets_file)
     refused = {
         "duckdb": f"DuckDB refused a statement on {at_world.duckdb_file}: Binder Error",
-        "emulator": "The statement conditions_to_fetch failed in BigQuery: ",
+        "emulator": "The statement tokens_to_fetch failed in BigQuery: ",
     }
     assert message.startswith(refused[at_world.target])
     assert message.endswith("What had landed before is kept and will be merged by the next run.")
