@@ -26,7 +26,7 @@ days as (
     where
         newest.day is not null
         and newest.day not in (select counted.day from counted)
-        and newest.day > (select max(counted.day) from counted)
+        and newest.day > (select min(counted.day) from counted)
 ),
 
 compared as (
