@@ -8,6 +8,7 @@ the connection, so these two are exchanged. What does not fit all the same, dbt 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import pprint
 import re
@@ -34,9 +35,9 @@ def end_session() -> None:
         shutil.rmtree(os.environ.pop(_FOLDER), ignore_errors=True)
 
 
-def place_of(kind: str) -> Path:
-    """Where what was parsed for homes of one kind is kept in this session."""
-    return Path(os.environ[_FOLDER]) / f"{kind}.msgpack"
+def environment() -> dict[str, str]:
+    """The variable that says where to look for what is parsed."""
+    return {_FOLDER: os.environ[_FOLDER]}
 
 
 @dataclass(frozen=True)
@@ -47,32 +48,50 @@ class Parsed:
     """
 
     kept: Path
-    database: str = ""
+    file: Path
+    database: str
 
-    def is_wanted(self, target_path: Path) -> bool:
-        """True if dbt would have to parse, and need not."""
-        return self.kept.exists() and not (target_path / _FILE).exists()
-
-    def plant(self, target_path: Path, profile: Path, target: str) -> None:
-        """Puts the parsed project where dbt looks for it. In a process that has dbt loaded, and dbt's environment."""
+    def plant(self, connection_hash: str) -> None:
+        """Puts the parsed project where dbt looks for it."""
         content = self.kept.read_bytes()
         if self.database:
             length = content[0]
             content = content[1 + length :].replace(content[1 : 1 + length], self.database.encode())
-        content, found = _HASH.subn(rb"\g<1>" + _connection_hash(profile, target).encode(), content)
+        content, found = _HASH.subn(rb"\g<1>" + connection_hash.encode(), content)
         if found == 1:
-            target_path.mkdir(parents=True, exist_ok=True)
-            (target_path / _FILE).write_bytes(content)
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            self.file.write_bytes(content)
 
-    def keep(self, target_path: Path) -> None:
+    def keep(self) -> None:
         """Keeps what dbt has parsed for the next home of this kind."""
-        file = target_path / _FILE
-        if self.kept.exists() or not file.exists():
+        if self.kept.exists() or not self.file.exists():
             return
         name = self.database.encode()
         unfinished = self.kept.with_suffix(f".{os.getpid()}")
-        unfinished.write_bytes((bytes([len(name)]) + name if name else b"") + file.read_bytes())
+        unfinished.write_bytes((bytes([len(name)]) + name if name else b"") + self.file.read_bytes())
         unfinished.replace(self.kept)
+
+
+def plant(arguments: list[str], project: Path) -> Parsed | None:
+    """Spares the dbt that is to be called in this process parsing this project, if another has done so.
+
+    Returns:
+        Where that dbt keeps what it parses itself; None where nothing can be shared.
+    """
+    given = dict(itertools.pairwise(arguments))
+    target_path = given.get("--target-path") or os.environ.get("DBT_TARGET_PATH")
+    profile = Path(given.get("--profiles-dir", ".")) / "profiles.yml"
+    if _FOLDER not in os.environ or given.get("--project-dir") != str(project) or not target_path:
+        return None
+    target = given["--target"]
+    kind = hashlib.sha256(profile.read_bytes()).hexdigest()[:8]
+    stem = Path(os.environ.get("POLYTRADES_DUCKDB_PATH", "none")).stem
+    kept = Path(os.environ[_FOLDER]) / f"{target}-{kind}-{stem}.msgpack"
+    database = os.environ["POLYTRADES_BIGQUERY_PROJECT"] if target == "emulator" else ""
+    found = Parsed(kept, Path(target_path) / _FILE, database)
+    if kept.exists() and not found.file.exists():
+        found.plant(_connection_hash(profile, target))
+    return found
 
 
 def _connection_hash(profile_file: Path, target: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
@@ -11,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,8 +24,7 @@ from runner import project, settings
 from runner.landing.intake import Intake
 from runner.warehouse.connect import connect
 from runner.warehouse.protocol import Warehouse
-from runner_tests.dbt_process import run_dbt, with_dbt
-from runner_tests.parsed import Parsed, place_of
+from runner_tests import dbt_server, parsed
 
 if TYPE_CHECKING:  # Google's client takes seconds to import; only tests of BigQuery pay for it
     from google.cloud.bigquery import Client, Row
@@ -38,9 +36,6 @@ BIN = Path(sys.executable).parent
 ONLY_FILLS = ("-s", "pending_batches+", "--exclude", "test_type:unit", "int_markets_latest+", "int_events_latest+")
 """Arguments for one more build of all that fills go through; markets and events would take as long again. Names that
 follow are excluded too."""
-
-_BUILDING = ("sync", "backfill", "import", "rejected", "duplicates")
-"""Commands that call dbt."""
 
 
 @dataclass
@@ -214,8 +209,14 @@ class Home:
             **self.place,
             "POLYTRADES_REQUESTS_PER_SECOND": "1000",
             "DBT_TARGET_PATH": str(self.target_path),
+            "DBT_LOG_LEVEL_FILE": "error",  # the many lines below that take a tenth of dbt's time
             **self.variables,
         }
+
+    @property
+    def sped_environment(self) -> dict[str, str]:
+        """The same where dbt need not be imported, nor the project be parsed again. Not for who kills processes."""
+        return self.environment | dbt_server.environment() | parsed.environment()
 
     def uses(self, running: Running) -> None:
         """Points the settings at a simulator."""
@@ -226,12 +227,7 @@ class Home:
 
     def polytrades(self, *arguments: object, check: bool = True) -> Result:
         """Runs the command line as a user does. With `check`, an exit code other than 0 fails the test."""
-        command = [str(BIN / "polytrades"), *map(str, arguments)]
-        if arguments and arguments[0] in _BUILDING and "--dry-run" not in arguments:
-            self.spare_parsing()
-        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
-        self.keep_parsed()
-        return _checked(command, Result(done.returncode, done.stdout, done.stderr), check)
+        return self._run([str(BIN / "polytrades"), *map(str, arguments)], check)
 
     def dbt(self, *arguments: object, schema: str | None = None, project: Path = ROOT, check: bool = True) -> Result:
         """Runs dbt as an analyst does, with the example profile; `schema` other than production is one of their own."""
@@ -242,37 +238,15 @@ class Home:
         (self.folder / "profiles.yml").write_text(profile)
         places = ["--project-dir", str(project), "--profiles-dir", str(self.folder), "--target", self.target]
         places += ["--log-path", str(self.folder / "logs")]
-        command = ["--no-use-colors", *map(str, arguments), *places]
-        if project == ROOT:
-            self.spare_parsing()
-        done = Result(*run_dbt(command, self.folder, self.environment))
-        if project == ROOT:
-            self.keep_parsed()
-        return _checked(["dbt", *command], done, check)
+        dbt = [sys.executable, "-m", "dbt.cli.main", "--no-use-colors"]
+        return self._run([*dbt, *map(str, arguments), *places], check)
 
-    def spare_parsing(self) -> None:
-        """Gives dbt the project as it was parsed for another home."""
-        parts = {self.target_path: self.environment}
-        if self.target != "duckdb":  # the check of all keys has a limit of its own
-            limit = str(settings.Settings.model_fields["whole_table_bytes_limit"].default)
-            parts[self.target_path / "whole_table"] = self.environment | {"POLYTRADES_MAXIMUM_BYTES_BILLED": limit}
-        for target_path, environment in parts.items():
-            if self._parsed.is_wanted(target_path):
-                with_dbt(environment, partial(self._parsed.plant, target_path, self._profile, self.target))
-
-    def keep_parsed(self) -> None:
-        """Gives the project as dbt has parsed it to other homes."""
-        self._parsed.keep(self.target_path)
-
-    @property
-    def _profile(self) -> Path:
-        own = self.folder / "profiles.yml"
-        return own if own.is_file() else ROOT / "profiles.example.yml"
-
-    @property
-    def _parsed(self) -> Parsed:
-        kind = hashlib.sha256(self._profile.read_bytes()).hexdigest()[:8]
-        return Parsed(place_of(f"{self.target}-{kind}-{self.duckdb_file.stem}"), self.project)
+    def _run(self, command: list[str], check: bool) -> Result:
+        done = subprocess.run(command, cwd=self.folder, env=self.sped_environment, capture_output=True, text=True)
+        if check and done.returncode != 0:
+            said = f"{done.stdout}\n{done.stderr}"
+            pytest.fail(f"{' '.join(command[:6])} ended with {done.returncode}:\n{said}")
+        return Result(done.returncode, done.stdout, done.stderr)
 
     def land(self, *records: dict[str, Any]) -> None:
         """Lands order records as one batch through the runner's own door, without dbt."""
@@ -351,12 +325,6 @@ def home_on(target: str, folder: Path, request: pytest.FixtureRequest) -> Home:
         return Home(folder)
     emulator = request.getfixturevalue("emulator")
     return Home(folder, target=target, url=emulator.url, project=emulator.new_project())
-
-
-def _checked(command: list[str], result: Result, check: bool) -> Result:
-    if check and result.code != 0:
-        pytest.fail(f"{' '.join(command[:2])} ended with {result.code}:\n{result.stdout}\n{result.stderr}")
-    return result
 
 
 def order(**changes: Any) -> dict[str, Any]:

@@ -167,8 +167,7 @@ def end_all() -> None:
 def begin(home: Home, *arguments: object, fault: str = "") -> Command:
     """Starts a command, with a failpoint armed if one is named."""
     said = home.folder / "said.txt"
-    home.spare_parsing()
-    variables = home.environment | ({"POLYTRADES_FAULT": fault} if fault else {})
+    variables = home.sped_environment | ({"POLYTRADES_FAULT": fault} if fault else {})
     with said.open("wb") as output:
         process = subprocess.Popen(
             [str(BIN / "polytrades"), *map(str, arguments)],

@@ -18,7 +18,7 @@ def begin(home: Home, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [str(BIN / "polytrades"), *arguments],
         cwd=home.folder,
-        env=home.environment,
+        env=home.sped_environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -16,7 +16,8 @@ Corrected in local-bigquery 0.3.2, each by wrapping one function:
 4. A project is a DuckDB file, not a DuckLake: a CREATE TABLE AS takes 1 ms and not 70, and time travel, which is what
    the other is for, local-bigquery does not offer. A name is looked up by itself. Uncorrected, each look-up lists all
    tables of all projects with their sizes, several times a statement: ten times what the statements take. What was
-   found is remembered until somebody writes.
+   found is remembered until somebody writes. The projects that were asked for last are attached, no others: DuckDB looks
+   at all tables of all attached files where one is not found or all of a dataset are listed.
    Jobs are remembered, and end with the process: in a table each is written three times, which took as long as the
    statements. INFORMATION_SCHEMA.JOBS, which lacks the bytes anyway, is empty.
 5. A MERGE may stand in a transaction. Uncorrected it tries to begin one of its own, by which DuckDB aborts the other.
@@ -252,6 +253,33 @@ def attach_file(connection: Any, project_id: str) -> None:
     database._attached.add(project_id)
 
 
+_ATTACHED = 4
+"""Projects; a test uses one or two."""
+_attaching = threading.Lock()
+_used: dict[str, None] = {}
+"""The attached ones, the one that was used last at the end."""
+
+
+def attach(project_id: str) -> None:
+    """Correction 4: attaches a project's file, and lets go of the one that nobody has used for longest."""
+    with _attaching, database.cursor() as cursor:
+        if project_id not in database._attached:
+            attach_file(cursor, project_id)
+        _used[project_id] = _used.pop(project_id, None)
+        while len(_used) > _ATTACHED:
+            oldest = next(iter(_used))
+            cursor.execute(f"detach {database.quote(oldest)}")
+            database._attached.discard(oldest)
+            del _used[oldest]
+
+
+def is_attached(project_id: str) -> bool:
+    """Correction 4: attaches a project if there is one of that name."""
+    if project_id not in database._attached and project_id in list_projects():
+        attach(project_id)
+    return project_id in database._attached
+
+
 def list_projects() -> list[str]:
     """Correction 4: those of this process and of earlier ones."""
     return sorted(database._attached | {path.stem for path in settings.data_dir.glob("*.project")})
@@ -322,11 +350,11 @@ def look_up(list_all: Function) -> Function:
 
     @functools.wraps(list_all)
     def wrapper(project_id: str, dataset_id: str, table_id: str | None = None) -> Any:
+        if project_id != "emulator" and not is_attached(project_id):
+            return []
         if table_id is None:
             return list_all(project_id, dataset_id)
         if project_id == "emulator" and table_id not in _written and not _older.is_set():
-            return []
-        if project_id != "emulator" and project_id not in database._attached:
             return []
         table = database.quote(project_id, dataset_id, table_id)
         with database.cursor() as cursor:
@@ -414,7 +442,7 @@ def end_with_stdin() -> None:
 def main() -> None:
     """Corrects and serves."""
     sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]  # else DuckDB looks for it at each statement
-    database._attach, database.projects = attach_file, list_projects
+    database._attach, database.attach, database.projects = attach_file, attach, list_projects
     database.objects = rows.remembers(look_up(database.objects))
     fetch, database.fetch = database.fetch, remember(describe_one(database.fetch))
     tables.columns = shapes.remembers(tables.columns)
