@@ -16,8 +16,8 @@ Corrected in local-bigquery 0.3.2, each by wrapping one function:
 4. A project is a DuckDB file, not a DuckLake: a CREATE TABLE AS takes 1 ms and not 70, and time travel, which is what
    the other is for, local-bigquery does not offer. A name is looked up by itself. Uncorrected, each look-up lists all
    tables of all projects with their sizes, several times a statement: ten times what the statements take. What was
-   found is remembered until somebody writes. The projects that were asked for last are attached, no others: DuckDB looks
-   at all tables of all attached files where one is not found or all of a dataset are listed.
+   found is remembered until somebody writes. Only the projects that were asked for last are attached: DuckDB looks at
+   all tables of all attached files where one is not found or all of a dataset are listed.
    Jobs are remembered, and end with the process: in a table each is written three times, which took as long as the
    statements. INFORMATION_SCHEMA.JOBS, which lacks the bytes anyway, is empty.
 5. A MERGE may stand in a transaction. Uncorrected it tries to begin one of its own, by which DuckDB aborts the other.
