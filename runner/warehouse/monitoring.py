@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from runner import project
 from runner.warehouse.monitored import (
@@ -26,9 +26,7 @@ from runner.windows import utc_now
 
 _DAYS = 60
 
-
-def _columns_of(row: type[Any]) -> str:
-    return ", ".join(field.name for field in fields(row))
+_Row = TypeVar("_Row", CheckRow, CostRow, DayRow, HoleRow, RunRow, SourceRow, TestRow, VolumeRow, WalletRow)
 
 
 class Monitoring(Reports):
@@ -46,45 +44,14 @@ class Monitoring(Reports):
             if self._columns(self._schemas.monitoring, "mon_checks") is None:
                 return None
             found = Monitored()
-            rows = self._query("checks", f"select {_columns_of(CheckRow)} from {self._model('mon_checks')}")
-            found.checks = [CheckRow(*row) for row in rows]
-            found.days = [
-                DayRow(*row)
-                for row in self._query(
-                    "recent_days",
-                    f"select {_columns_of(DayRow)} from {self._model('mon_daily_fills')} "
-                    f"order by day desc limit {_DAYS}",
-                )
-            ]
-            found.wallets = [
-                WalletRow(*row)
-                for row in self._query(
-                    "monitored_wallets",
-                    f"select {_columns_of(WalletRow)} from {self._model('mon_wallets')} "
-                    "order by fills_48h desc, wallet_address",
-                )
-            ]
-            found.sources = [
-                SourceRow(*row)
-                for row in self._query(
-                    "sources", f"select {_columns_of(SourceRow)} from {self._model('mon_sources')} order by source"
-                )
-            ]
-            found.runs = [
-                RunRow(*row)
-                for row in self._query(
-                    "recent_runs",
-                    f"select {_columns_of(RunRow)} from {self._model('mon_runs')} "
-                    f"order by started_at desc limit {_DAYS}",
-                )
-            ]
-            found.costs = [
-                CostRow(*row)
-                for row in self._query(
-                    "recent_costs",
-                    f"select {_columns_of(CostRow)} from {self._model('mon_daily_costs')} order by day desc",
-                )
-            ]
+            found.checks = self._read("checks", CheckRow, "mon_checks")
+            found.days = self._read("recent_days", DayRow, "mon_daily_fills", f"order by day desc limit {_DAYS}")
+            found.wallets = self._read(
+                "monitored_wallets", WalletRow, "mon_wallets", "order by fills_48h desc, wallet_address"
+            )
+            found.sources = self._read("sources", SourceRow, "mon_sources", "order by source")
+            found.runs = self._read("recent_runs", RunRow, "mon_runs", f"order by started_at desc limit {_DAYS}")
+            found.costs = self._read("recent_costs", CostRow, "mon_daily_costs", "order by day desc")
         return found
 
     def history(self, since: date) -> History:
@@ -92,32 +59,17 @@ class Monitoring(Reports):
         begins = datetime(since.year, since.month, since.day, tzinfo=UTC)
         with self._reading():
             found = History()
-            found.volume = [
-                VolumeRow(*row)
-                for row in self._query(
-                    "volume",
-                    f"select {_columns_of(VolumeRow)} from {self._model('mon_volume')} "
-                    "where day >= @since order by day",
-                    since=since,
-                )
-            ]
-            found.holes = [
-                HoleRow(*row)
-                for row in self._query(
-                    "holes",
-                    f"select {_columns_of(HoleRow)} from {self._model('mon_coverage_holes')} "
-                    "order by hole_start, wallet_address",
-                )
-            ]
-            found.tests = [
-                TestRow(*row)
-                for row in self._query(
-                    "test_results",
-                    f"select {_columns_of(TestRow)} from {self._model('mon_test_results')} "
-                    "where recorded_at >= @since order by recorded_at, name",
-                    since=begins,
-                )
-            ]
+            found.volume = self._read(
+                "volume", VolumeRow, "mon_volume", "where day >= @since order by day", since=since
+            )
+            found.holes = self._read("holes", HoleRow, "mon_coverage_holes", "order by hole_start, wallet_address")
+            found.tests = self._read(
+                "test_results",
+                TestRow,
+                "mon_test_results",
+                "where recorded_at >= @since order by recorded_at, name",
+                since=begins,
+            )
             found.slowest = [
                 NodeResult(*row)
                 for row in self._query(
@@ -172,6 +124,12 @@ class Monitoring(Reports):
         ]
         if rows:
             self._insert("record_incidents", project.source_table("state", "incidents"), rows)
+
+    def _read(self, name: str, row: type[_Row], model: str, rest: str = "", **parameters: Any) -> list[_Row]:
+        """The rows of a monitoring model, as the class whose fields are columns of it."""
+        columns = ", ".join(field.name for field in fields(row))
+        found = self._query(name, f"select {columns} from {self._model(model)} {rest}", **parameters)
+        return [row(*values) for values in found]
 
     def _model(self, name: str) -> str:
         return self._quoted(self._schemas.monitoring, name)
