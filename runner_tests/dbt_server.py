@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 import warnings
 from pathlib import Path
 
@@ -99,7 +100,7 @@ def _guard(asked: socket.socket) -> None:
 
 
 def _be_dbt(arguments: list[str], folder: str, environment: dict[str, str]) -> None:
-    """The command `dbt`, in the forked process."""
+    """The command `dbt`, in the forked process, which ends here."""
     from dbt.cli.main import cli
 
     os.chdir(folder)
@@ -113,13 +114,16 @@ def _be_dbt(arguments: list[str], folder: str, environment: dict[str, str]) -> N
     try:
         cli()
     except SystemExit as ended:
-        code = ended.code
+        code = ended.code or 0
+    except BaseException:
+        traceback.print_exc()
     finally:
         if taken:
             taken.keep()
+        atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code if isinstance(code, int) else 0)
+        os._exit(code if isinstance(code, int) else 1)  # what the server has loaded cannot be taken down in a fork
 
 
 if __name__ == "__main__":
