@@ -176,7 +176,7 @@ def test_a_staging_table_that_changed_after_its_verification_is_not_dropped(veri
 # Interrupted, and rolled back after other things have happened.
 
 
-@pytest.mark.parametrize("site", ["work.kept:kill:3", "month.copied:kill:4", "month.recorded:raise:7"])
+@pytest.mark.parametrize("site", ["work.kept:kill:3", "month.copied:kill:1", "month.recorded:raise:2"])
 def test_a_copy_that_is_struck_goes_on_where_it_was(
     table: LegacyTable, tmp_path: Path, site: str, verified: Verified
 ) -> None:
