@@ -10,10 +10,15 @@
         {%- set statements = missing_source_tables() -%}
         {%- if flags.WHICH in ['run', 'build'] -%}
             {%- if is_production() -%}
+                {%- set statements = statements + recorded_setting(
+                    'production_schema', production_schema(), 'state and landing speak of the tables in it'
+                ) -%}
                 {%- do refuse_ledger_without_mart() -%}
                 {%- do refuse_foreign_mart() -%}
                 {%- set policy = missing_order_hash_policy() -%}
-                {%- set statements = statements + recorded_setting('missing_order_hash', policy) -%}
+                {%- set statements = statements + recorded_setting(
+                    'missing_order_hash', policy, 'the keys of its rows depend on it'
+                ) -%}
             {%- else -%}
                 {%- do refuse_views_without_production() -%}
             {%- endif -%}
@@ -79,8 +84,8 @@
     {{ return(statements) }}
 {%- endmacro %}
 
-{# A choice that shapes keys cannot change once rows have them: recorded at the first build, compared later. #}
-{% macro recorded_setting(name, value) -%}
+{# A choice that cannot change once rows depend on it: recorded at the first build, compared later. #}
+{% macro recorded_setting(name, value, why) -%}
     {%- set table = source('state', 'recorded_settings').render() -%}
     {%- set recorded = [] -%}
     {%- if state_relation('recorded_settings') is not none -%}
@@ -90,7 +95,7 @@
     {%- endif -%}
     {%- if recorded and recorded[0] != value -%}
         {{ exceptions.raise_compiler_error(
-            "This warehouse was built with " ~ name ~ ": " ~ recorded[0] ~ ", and the keys of its rows depend on it; "
+            "This warehouse was built with " ~ name ~ ": " ~ recorded[0] ~ ", and " ~ why ~ "; "
             ~ "the project now says " ~ value ~ ". Set the var " ~ name ~ " back to " ~ recorded[0]
             ~ ", or build into an empty warehouse."
         ) }}

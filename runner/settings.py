@@ -187,7 +187,7 @@ class Settings(BaseSettings):
     )
     daily_bytes_budget: int = Field(
         200_000_000_000,
-        ge=0,
+        ge=1,
         description="BigQuery: no run starts, and none goes on to its next phase, once the jobs of the UTC day have "
         "billed this much.",
     )

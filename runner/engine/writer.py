@@ -69,7 +69,7 @@ def check_budget(settings: Settings, warehouse: Warehouse, consequence: str) -> 
     warehouse.collect_costs()
     today = utc_now().date()
     spent = warehouse.bytes_billed_on(today)
-    if spent < settings.daily_bytes_budget or not spent:
+    if spent < settings.daily_bytes_budget:
         return
     users = [
         f"{cost.kind} {cost.name} {as_bytes(cost.bytes_billed)}"

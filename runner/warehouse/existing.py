@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from runner import project
+from runner.errors import UsageError
 from runner.warehouse.adoption import Adoption
 from runner.warehouse.statements import Statements
 
@@ -85,15 +86,30 @@ class Existing(Statements):
         return found.lower() == self._type(kind).lower()
 
     def _is_ours(self) -> bool:
-        """Whether `trades` was made by a build, which records its policy first, or adopted."""
-        return self._has_state("recorded_settings") and bool(
+        """Whether `trades` was made by a build, which records its policy first, or adopted.
+
+        Raises:
+            UsageError: state speaks of the tables of another production schema.
+        """
+        if not self._has_state("recorded_settings"):
+            return False
+        settings = dict(
             self._query(
-                "is_trades_ours",
-                f"select 1 as found from {self._state('recorded_settings')} where name in (@made, @adopted) limit 1",
+                "recorded_settings",
+                f"select name, value from {self._state('recorded_settings')} where name in (@made, @adopted, @schema)",
                 made="missing_order_hash",
                 adopted=_ADOPTED,
+                schema="production_schema",
             )
         )
+        recorded, now = settings.pop("production_schema", None), self._schemas.production
+        if recorded not in (None, now):
+            raise UsageError(
+                f"This warehouse was built with production_schema: {recorded}, and its state speaks of the tables in it; "
+                f"the project now says {now}. Nothing was changed. Set the var production_schema back to {recorded}, "
+                "or build into an empty warehouse."
+            )
+        return bool(settings)
 
     def adopt(self, adoption: Adoption, run_id: str, at: datetime) -> None:
         """See Warehouse. Every statement is safe to run twice; the record that ends the adoption comes last."""

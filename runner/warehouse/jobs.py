@@ -30,6 +30,8 @@ from runner.warehouse.protocol import Batch
 APP = "polytrades"
 """Value of the label `app` on every job of ours, dbt's included (macro query_labels)."""
 _SCOPES = ("https://www.googleapis.com/auth/bigquery", "https://www.googleapis.com/auth/cloud-platform")
+_PROJECT = re.compile(r"([a-z0-9.-]+:)?[a-z][a-z0-9-]*")
+"""Of an organisation's own domain where there is a colon."""
 _LOAD_ATTEMPTS = 3
 """How often one run sends a load that ends with an error. Those of earlier runs are passed over, not counted."""
 _LOADS_A_DAY = 1500
@@ -77,6 +79,12 @@ class Jobs:
                 f"The target {output.target} in {output.file} names no project. Set POLYTRADES_BIGQUERY_PROJECT to the "
                 "id of your Google Cloud project."
             )
+        for project in (self.project, self.data_project):
+            if not _PROJECT.fullmatch(project):
+                raise UsageError(
+                    f"{project!r}, which the target {output.target} in {output.file} names, is no id of a Google Cloud "
+                    "project: those are lower-case letters, digits and hyphens. Set POLYTRADES_BIGQUERY_PROJECT to yours."
+                )
         with explained("The credentials for BigQuery"):
             self._client = bigquery.Client(
                 project=self.project,
@@ -198,14 +206,14 @@ class Jobs:
                 time.sleep(0.2)
 
     def _count_load(self, table: str) -> None:
-        """Counts the loads of the last day into a table, and refuses before BigQuery does."""
-        name = table.rpartition(".")[2]
+        """Counts the loads of the last day into a table, whoever sent them, and refuses before BigQuery does."""
         if table not in self._loads:
-            since = datetime.now(UTC) - timedelta(days=1)
             self._loads[table] = sum(
                 1
-                for job in self._client.list_jobs(min_creation_time=since, retry=self._retry)
-                if job.job_type == "load" and job.destination and job.destination.table_id == name
+                for job in self._all_jobs(datetime.now(UTC) - timedelta(days=1))
+                if job.job_type == "load"
+                and job.destination
+                and table.endswith(f".{job.destination.dataset_id}.{job.destination.table_id}")
             )
         if self._loads[table] >= _REFUSED_AT * _LOADS_A_DAY:
             raise HeldBack(
@@ -252,17 +260,17 @@ class Jobs:
 
     def _listed(self, since: datetime, state_filter: str) -> Iterator[Any]:
         with explained("The list of jobs"):
-            try:
-                jobs = list(
-                    self._client.list_jobs(
-                        min_creation_time=since, state_filter=state_filter, all_users=True, retry=self._retry
-                    )
-                )
-            except api.Forbidden:
-                jobs = list(
-                    self._client.list_jobs(min_creation_time=since, state_filter=state_filter, retry=self._retry)
-                )
+            jobs = self._all_jobs(since, state_filter=state_filter)
         return (job for job in jobs if job.labels.get("app") == APP)
+
+    def _all_jobs(self, since: datetime, **filters: str) -> list[Any]:
+        """Jobs of everybody in the project if we may see them, else our own."""
+        try:
+            return list(
+                self._client.list_jobs(min_creation_time=since, all_users=True, retry=self._retry, **filters)
+            )
+        except api.Forbidden:
+            return list(self._client.list_jobs(min_creation_time=since, retry=self._retry, **filters))
 
     def cancel(self, job_id: str) -> None:
         """Asks for the end of a job; it may have ended."""

@@ -212,6 +212,14 @@ def test_a_ledger_beside_a_missing_mart_stops_the_build_and_says_what_to_do(home
     assert "delete from" in failed.stdout
 
 
+def test_the_state_of_one_production_schema_is_not_taken_for_another(built: Home) -> None:
+    """What is merged, covered and adopted there would be taken for done here."""
+    failed = built.dbt("build", "--vars", "production_schema: other", schema="other", check=False)
+    assert failed.code != 0
+    assert f"was built with production_schema: {built.production}, and state and landing speak" in failed.stdout
+    assert built.tables("other") == {}
+
+
 def test_another_policy_for_missing_order_hashes_is_refused(built: Home) -> None:
     failed = built.dbt("build", "--vars", "missing_order_hash: collapse", check=False)
     assert failed.code != 0

@@ -107,6 +107,18 @@ def test_what_does_not_fit_is_refused_with_a_plan_and_nothing_is_changed(
     assert warehouse.checkpoints("dome") == {}
 
 
+def test_a_table_beside_the_state_of_another_production_is_neither_adopted_nor_taken_for_ours(on: Any) -> None:
+    warehouse = on.open()
+    warehouse.prepare()
+    for name, value in (("missing_order_hash", "distinct"), ("production_schema", "elsewhere")):
+        insert = "insert into {state}.recorded_settings (name, value) "
+        on.rows(warehouse, insert + f"values ('{name}', '{value}')")
+    make_table(on, [fill(1), fill(1)])
+    with pytest.raises(UsageError, match="was built with production_schema: elsewhere, .* Nothing was changed"):
+        adopt_existing(on.open(), "run-1", Notes())
+    assert on.open().checkpoints("dome") == {}
+
+
 def test_known_defects_can_be_accepted_and_are_recorded(on: Any) -> None:
     make_table(on, [fill(1), fill(1), fill(2, order_hash=None)])
     assert adopt_existing(on.open(), "run-1", Notes(), accept_defects=True) is not None

@@ -93,6 +93,7 @@ def test_jobs_that_work_without_the_lease_are_found(bigquery: Any) -> None:
     ("variables", "said"),
     [
         ({"POLYTRADES_BIGQUERY_PROJECT": ""}, "names no project. Set POLYTRADES_BIGQUERY_PROJECT"),
+        ({"POLYTRADES_BIGQUERY_PROJECT": "a`; drop"}, "is no id of a Google Cloud project"),
         (
             {"POLYTRADES_BIGQUERY_METHOD": "service-account", "POLYTRADES_BIGQUERY_KEYFILE": "nowhere.json"},
             "The key file 'nowhere.json' cannot be used",
@@ -100,7 +101,7 @@ def test_jobs_that_work_without_the_lease_are_found(bigquery: Any) -> None:
         ({"POLYTRADES_BIGQUERY_METHOD": "magic"}, "The profile's method is 'magic'"),
         ({"GOOGLE_APPLICATION_CREDENTIALS": "nowhere.json"}, "Google refuses the credentials|no Google credentials"),
     ],
-    ids=["project", "key file", "method", "no login"],
+    ids=["project", "no project id", "key file", "method", "no login"],
 )
 def test_what_is_missing_in_the_profile_is_said_before_anything_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], said: str
