@@ -105,8 +105,8 @@ class Existing(Statements):
         recorded, now = settings.pop("production_schema", None), self._schemas.production
         if recorded not in (None, now):
             raise UsageError(
-                f"This warehouse was built with production_schema: {recorded}, and its state speaks of the tables in it; "
-                f"the project now says {now}. Nothing was changed. Set the var production_schema back to {recorded}, "
+                f"This warehouse was built with production_schema: {recorded}, and its state speaks of the tables in "
+                f"it; the project now says {now}. Nothing was changed. Set the var production_schema back to {recorded}, "
                 "or build into an empty warehouse."
             )
         return bool(settings)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, NoReturn
 
 import google.auth
@@ -82,8 +83,8 @@ class Jobs:
         for project in (self.project, self.data_project):
             if not _PROJECT.fullmatch(project):
                 raise UsageError(
-                    f"{project!r}, which the target {output.target} in {output.file} names, is no id of a Google Cloud "
-                    "project: those are lower-case letters, digits and hyphens. Set POLYTRADES_BIGQUERY_PROJECT to yours."
+                    f"{project!r}, which the target {output.target} in {output.file} names, is no id of a Google "
+                    "Cloud project: those are lower-case letters, digits and hyphens. Set POLYTRADES_BIGQUERY_PROJECT to yours."
                 )
         with explained("The credentials for BigQuery"):
             self._client = bigquery.Client(
@@ -260,17 +261,18 @@ class Jobs:
 
     def _listed(self, since: datetime, state_filter: str) -> Iterator[Any]:
         with explained("The list of jobs"):
-            jobs = self._all_jobs(since, state_filter=state_filter)
+            jobs = self._all_jobs(since, state_filter)
         return (job for job in jobs if job.labels.get("app") == APP)
 
-    def _all_jobs(self, since: datetime, **filters: str) -> list[Any]:
+    def _all_jobs(self, since: datetime, state_filter: str | None = None) -> list[Any]:
         """Jobs of everybody in the project if we may see them, else our own."""
+        list_jobs = partial(
+            self._client.list_jobs, min_creation_time=since, state_filter=state_filter, retry=self._retry
+        )
         try:
-            return list(
-                self._client.list_jobs(min_creation_time=since, all_users=True, retry=self._retry, **filters)
-            )
+            return list(list_jobs(all_users=True))
         except api.Forbidden:
-            return list(self._client.list_jobs(min_creation_time=since, retry=self._retry, **filters))
+            return list(list_jobs())
 
     def cancel(self, job_id: str) -> None:
         """Asks for the end of a job; it may have ended."""

@@ -114,7 +114,7 @@ def test_a_table_beside_the_state_of_another_production_is_neither_adopted_nor_t
         insert = "insert into {state}.recorded_settings (name, value) "
         on.rows(warehouse, insert + f"values ('{name}', '{value}')")
     make_table(on, [fill(1), fill(1)])
-    with pytest.raises(UsageError, match="was built with production_schema: elsewhere, .* Nothing was changed"):
+    with pytest.raises(UsageError, match=r"was built with production_schema: elsewhere, .* Nothing was changed"):
         adopt_existing(on.open(), "run-1", Notes())
     assert on.open().checkpoints("dome") == {}
 
