@@ -106,8 +106,8 @@ class Existing(Statements):
         if recorded not in (None, now):
             raise UsageError(
                 f"This warehouse was built with production_schema: {recorded}, and its state speaks of the tables in "
-                f"it; the project now says {now}. Nothing was changed. Set the var production_schema back to {recorded}, "
-                "or build into an empty warehouse."
+                f"it; the project now says {now}. Nothing was changed. Set the var production_schema back to "
+                f"{recorded}, or build into an empty warehouse."
             )
         return bool(settings)
 

@@ -84,7 +84,8 @@ class Jobs:
             if not _PROJECT.fullmatch(project):
                 raise UsageError(
                     f"{project!r}, which the target {output.target} in {output.file} names, is no id of a Google "
-                    "Cloud project: those are lower-case letters, digits and hyphens. Set POLYTRADES_BIGQUERY_PROJECT to yours."
+                    "Cloud project: those are lower-case letters, digits and hyphens. Set POLYTRADES_BIGQUERY_PROJECT "
+                    "to yours."
                 )
         with explained("The credentials for BigQuery"):
             self._client = bigquery.Client(
