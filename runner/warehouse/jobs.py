@@ -329,7 +329,8 @@ def _credentials(values: Mapping[str, Any]) -> Credentials | None:
             found = service_account.Credentials.from_service_account_file(values.get("keyfile") or "", scopes=_SCOPES)  # type: ignore[no-untyped-call]
         except (OSError, ValueError) as error:
             raise UsageError(
-                f"The key file {values.get('keyfile')!r} cannot be used: {error}. Set POLYTRADES_BIGQUERY_KEYFILE."
+                f"The key file {values.get('keyfile')!r} cannot be used: {str(error).rstrip('.')}. "
+                "Set POLYTRADES_BIGQUERY_KEYFILE."
             ) from None
     elif method == "service-account-json":
         try:
