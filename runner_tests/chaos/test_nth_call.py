@@ -89,9 +89,10 @@ def test_each_of_the_runners_calls_fails_once(proxy: Proxy, settings: Settings, 
         assert night.what_stands(connect(settings)) == night.expected, (case, hits)
         counter.passed(case)
     passed = counter.done()
-    record("calls_to_bigquery", tally("calls_to_bigquery") | {"runner": {"passed": len(passed), "of": len(cases)}})
     struck = {n for kind, n in cases if kind in ways and f"{kind} at {n}" in passed}
-    print(f"\n{len(passed)} of {len(cases)} cases: {len(struck)} of {every} calls; ended early: {said}")
+    counted = {"calls_struck": len(struck), "calls": every, "cases_passed": len(passed), "cases": len(cases)}
+    record("calls_to_bigquery", tally("calls_to_bigquery") | {"runner": counted})
+    print(f"\n{counted}; ended early: {said}")
 
 
 def records() -> list[dict[str, Any]]:
