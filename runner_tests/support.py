@@ -214,7 +214,10 @@ class Home:
 
     @property
     def sped_environment(self) -> dict[str, str]:
-        """The same where dbt need not be imported, nor the project be parsed again. Not for who kills processes."""
+        """The same where dbt need not be imported, nor the project be parsed again.
+
+        Such a dbt may outlive a killed runner by a moment; who asserts that it does not uses `environment`.
+        """
         return self.environment | dbt_server.environment() | parsed.environment()
 
     def uses(self, running: Running) -> None:

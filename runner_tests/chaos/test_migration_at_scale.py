@@ -18,14 +18,20 @@ from runner_tests.chaos.world import begin
 from runner_tests.legacy_table import STAGING, LegacyTable, stored
 from runner_tests.support import Home, home_on
 
+pytestmark = [
+    pytest.mark.chaos,
+    pytest.mark.timeout(0),
+    pytest.mark.duckdb_only("elsewhere a migration is refused"),
+]
 COPY = ("migrate", "copy", "--staging", STAGING)
 KILLS = 30
 
 
-def table_in(folder: Path, target: str, request: pytest.FixtureRequest) -> tuple[LegacyTable, Home]:
+@pytest.fixture
+def migrating(target: str, tmp_path: Path, request: pytest.FixtureRequest) -> tuple[LegacyTable, Home]:
     """A home with a staging table of 18 months, so that there is something to strike at."""
-    table = LegacyTable(folder, Shape(6_000, 2_000, 1_500, days=540))
-    home = home_on(target, folder, request)
+    table = LegacyTable(tmp_path, Shape(6_000, 2_000, 1_500, days=540))
+    home = home_on(target, tmp_path, request)
     table.put_into(home)
     return table, home
 
@@ -35,12 +41,11 @@ def verdict_of(home: Home) -> dict[str, object]:
     return dict(json.loads(home.polytrades("migrate", "verify", "--json").stdout))
 
 
-@pytest.mark.chaos
-@pytest.mark.timeout(0)
 def test_a_migration_struck_at_every_failpoint_ends_as_if_nothing_had_been(
-    target: str, tmp_path: Path, request: pytest.FixtureRequest
+    target: str,
+    migrating: tuple[LegacyTable, Home],
 ) -> None:
-    table, home = table_in(tmp_path, target, request)
+    table, home = migrating
     before = sorted(stored(home), key=repr)
     for site in ("work.kept", "work.recorded", "month.copied", "month.recorded"):
         for kind in KINDS:
@@ -67,12 +72,10 @@ def test_a_migration_struck_at_every_failpoint_ends_as_if_nothing_had_been(
     assert sorted(stored(home), key=repr) == before
 
 
-@pytest.mark.chaos
-@pytest.mark.timeout(0)
 def test_a_copy_killed_at_random_instants_ends_as_if_nothing_had_been(
-    target: str, tmp_path: Path, request: pytest.FixtureRequest
+    migrating: tuple[LegacyTable, Home],
 ) -> None:
-    table, home = table_in(tmp_path, target, request)
+    table, home = migrating
     chance = random.Random(6)
     kills = 0
     while kills < KILLS:
