@@ -24,7 +24,7 @@ import traceback
 import warnings
 from pathlib import Path
 
-from runner_tests import parsed
+from runner_tests import parsed, templates
 
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -110,6 +110,8 @@ def _be_dbt(arguments: list[str], folder: str, environment: dict[str, str]) -> N
     warnings.simplefilter("ignore")
     sys.argv = ["dbt", *arguments]
     taken = parsed.plant(arguments, _ROOT)
+    if folder := parsed.shared_folder():
+        templates.share(folder / "templates")
     code: object = 1
     try:
         cli()

@@ -40,6 +40,11 @@ def environment() -> dict[str, str]:
     return {_FOLDER: os.environ[_FOLDER]}
 
 
+def shared_folder() -> Path | None:
+    """What the workers of one session share, where there is a session."""
+    return Path(os.environ[_FOLDER]) if _FOLDER in os.environ else None
+
+
 @dataclass(frozen=True)
 class Parsed:
     """Where one kind of home finds the parsed project: all with the same target, schema and name of the database.

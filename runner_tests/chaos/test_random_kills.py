@@ -68,7 +68,7 @@ def runs(home: Home) -> int:
 
 @dataclass(frozen=True)
 class Spans:
-    """Seconds that an undisturbed night takes at most: all of it, and from its first request to the start of dbt."""
+    """Seconds that an undisturbed night takes: all of it, and from its first request to the start of dbt."""
 
     whole: float
     landing: float
@@ -81,17 +81,16 @@ class Chain:
     home: Home
     here: World
     chance: random.Random
-    spans: Spans
     kills: Counter[str] = field(default_factory=Counter)
     lone: int = 0
 
-    def night(self, arguments: tuple[object, ...], kills: int, box: Box) -> None:
+    def night(self, arguments: tuple[object, ...], spans: Spans, kills: int, box: Box) -> None:
         """Kills a night so many times, while there is time; then lets it through."""
         for _ in range(kills):
             if box.is_over:
                 break
             known = runs(self.home)
-            command = self.started_until_its_end_comes(arguments)
+            command = self.started_until_its_end_comes(arguments, spans)
             if command.process.poll() is not None:
                 assert command.process.returncode in (0, 3), command.text
                 continue
@@ -103,10 +102,10 @@ class Chain:
             assert "Traceback" not in said, said
         let_through(self.home, arguments)
 
-    def started_until_its_end_comes(self, arguments: tuple[object, ...]) -> Command:
+    def started_until_its_end_comes(self, arguments: tuple[object, ...], spans: Spans) -> Command:
         """Starts a command and waits for the instant at which it is to die; it may have ended by then."""
         is_early = self.chance.random() < 0.5
-        left = self.chance.uniform(0, self.spans.landing if is_early else self.spans.whole)
+        left = self.chance.uniform(0, spans.landing if is_early else spans.whole)
         requests = self.here.requests()
         command = begin(self.home, *arguments)
         while is_early and command.process.poll() is None:
@@ -120,10 +119,10 @@ class Chain:
         return command
 
 
-def undisturbed(home: Home, here: World) -> tuple[list[Contents], Spans]:
-    """What stands after each night, and how long they take."""
+def undisturbed(home: Home, here: World) -> list[tuple[Contents, Spans]]:
+    """What stands after each night, and how long it takes."""
     here.settings(home)
-    stands, whole, landing = [], 0.0, 0.0
+    found = []
     for arguments in nights(here.wallets):
         requests, asked, has_landed = here.requests(), 0.0, 0.0
         command = begin(home, *arguments)
@@ -134,11 +133,12 @@ def undisturbed(home: Home, here: World) -> tuple[list[Contents], Spans]:
                 has_landed = command.seconds
             time.sleep(0.01)
         assert command.process.returncode == 0, command.text
-        stands.append(contents(home))
-        whole, landing = max(whole, command.seconds), max(landing, has_landed - asked)
+        spans = Spans(command.seconds, has_landed - asked)
+        found.append((contents(home), spans))
+        print(f"{home.target}: a night of {spans.whole:.1f} s, its landing of {spans.landing:.1f} s", flush=True)
     keys = home.query("select wallet_address, tx_hash, order_hash from main.trades")
     assert sorted((*key,) for key in keys) == here.keys, "the reference itself is not whole"
-    return stands, Spans(whole, landing)
+    return found
 
 
 def test_chains_of_kills_end_as_if_nothing_had_been(
@@ -147,17 +147,16 @@ def test_chains_of_kills_end_as_if_nothing_had_been(
     box, first = Box(SHARE[target], of_the_rest=True), seed()
     here = world(start, tmp_path, first, "--latency-ms", 60)
     (tmp_path / "reference").mkdir()
-    stands, spans = undisturbed(home_on(target, tmp_path / "reference", request), here)
-    print(f"{target}: a night takes up to {spans.whole:.1f} s, its landing up to {spans.landing:.1f} s", flush=True)
+    reference = undisturbed(home_on(target, tmp_path / "reference", request), here)
     number = 0
     while number == 0 or not box.is_over:
         chance = random.Random(f"{first}:{number}")
         folder = tmp_path / f"chain-{number}"
         folder.mkdir()
-        chain = Chain(home_on(target, folder, request), here, chance, spans)
+        chain = Chain(home_on(target, folder, request), here, chance)
         here.settings(chain.home)
-        for arguments, expected in zip(nights(here.wallets), stands, strict=True):
-            chain.night(arguments, chance.randint(4, 20), box)
+        for arguments, (expected, spans) in zip(nights(here.wallets), reference, strict=True):
+            chain.night(arguments, spans, chance.randint(4, 20), box)
             assert not differences(contents(chain.home), expected), f"CHAOS_SEED={first}, chain {number}"
             end_all()
         add_up(target, first, chain)
