@@ -15,6 +15,8 @@ VALUES = (
     "wallet_address, tx_hash, timestamp, side, price, shares_normalized, shares_raw, usdc_raw, token_label, token_id, "
     "condition_id"
 )
+_TYPES = {"VARCHAR": "STRING", "TIMESTAMP WITH TIME ZONE": "TIMESTAMP", "DOUBLE": "FLOAT64", "BIGINT": "INT64"}
+"""Of DuckDB and of BigQuery."""
 
 
 class LegacyTable:
@@ -43,22 +45,44 @@ class LegacyTable:
     def put_into(self, home: Home) -> None:
         """Makes the staging table, and production after an empty build."""
         home.dbt("build", "--exclude-resource-type", "unit_test", "test")
+        self.load(home, "staging", STAGING)
+        self.load(home, "production", "old.production")
+        columns = ", ".join(self._columns("production"))
+        home.query(f"insert into main.trades ({columns}) select {columns} from old.production")
+
+    def put_disorder_into(self, home: Home) -> None:
+        """Makes a production table whose order hashes are NULL or in capital letters, each fill up to 99 times."""
+        with self._connected() as connection:
+            connection.execute(
+                f"""copy (
+                    select *, case when hash(id) % 2 = 0 and length(id) = 66 and lower(id) <> lower(tx_hash) then id end
+                    as order_hash, cast(null as varchar) as taker, cast(null as varchar) as market_slug,
+                    cast(null as varchar) as title from '{self.file("staging")}'
+                ) to '{self.file("disorder")}' (format parquet)"""
+            )
+        self.load(home, "disorder", "main.trades")
+
+    def load(self, home: Home, name: str, table: str) -> None:
+        """Makes a table of one of the files, as a user would: DuckDB from the file, BigQuery by a load job."""
+        schema, _, short = table.partition(".")
         if home.target == "duckdb":
-            home.query("create schema old")
-            home.query(f"create table {STAGING} as from '{self.file('staging')}'")
-            home.query(f"insert into trades by name from '{self.file('production')}'")
+            home.query(f"create schema if not exists {schema}")
+            home.query(f"create table {table} as from '{self.file(name)}'")
             return
         from google.cloud import bigquery
 
-        home.bigquery.create_dataset("old")
-        for name, table in (("staging", STAGING), ("production", "old.production")):
-            with self.file(name).open("rb") as file:
-                config = bigquery.LoadJobConfig(source_format="PARQUET")
-                home.bigquery.load_table_from_file(file, f"{home.project}.{table}", job_config=config).result()
-        with self._connected() as connection:
-            described = connection.execute(f"describe select * from '{self.file('production')}'").fetchall()
-        columns = ", ".join(row[0] for row in described)
-        home.query(f"insert into main.trades ({columns}) select {columns} from old.production")
+        dataset = "polytrades" if schema == "main" else schema
+        home.bigquery.create_dataset(dataset, exists_ok=True)
+        # Created first: of a table that a load has made the emulator says at each look that it was changed just now.
+        fields = [bigquery.SchemaField(column, _TYPES[kind]) for column, kind in self._columns(name).items()]
+        address = f"{home.project}.{dataset}.{short}"
+        made = bigquery.Table(address, fields)
+        if schema == "main":
+            made.time_partitioning = bigquery.TimePartitioning(field="timestamp")
+        home.bigquery.create_table(made)
+        with self.file(name).open("rb") as file:
+            config = bigquery.LoadJobConfig(source_format="PARQUET")
+            home.bigquery.load_table_from_file(file, address, job_config=config).result()
 
     def expected(self) -> list[tuple[Any, ...]]:
         """What production must hold: its own rows as they were, and the winners of all other keys."""
@@ -81,6 +105,11 @@ class LegacyTable:
         """The winners of all keys."""
         with self._connected() as connection:
             return connection.execute(f"select {VALUES}, order_hash from '{self.file('truth')}'").fetchall()
+
+    def _columns(self, name: str) -> dict[str, str]:
+        with self._connected() as connection:
+            described = connection.execute(f"describe select * from '{self.file(name)}'").fetchall()
+        return {column: kind for column, kind, *_ in described}
 
     def _connected(self) -> duckdb.DuckDBPyConnection:
         connection = duckdb.connect()

@@ -69,11 +69,11 @@ def audit(
     from runner.cli.migration_report import audit_text
     from runner.cli.output import Output
     from runner.engine.migration.audit import audit as run_audit
-    from runner.engine.migration.place import connect_to_migrate
+    from runner.warehouse.connect import connect
 
     settings = runner_settings.load(target=target)
     output = Output(json)
-    found = run_audit(settings, connect_to_migrate(settings), staging, output)
+    found = run_audit(settings, connect(settings), staging, output)
     if html is not None:
         html.write_text(audit_page(found))
         output.note(f"Wrote {html}.")
@@ -103,11 +103,11 @@ def copy(
     from runner.cli.output import Output
     from runner.engine.migration.copy import copy as run_copy
     from runner.engine.migration.copy import plan_copy
-    from runner.engine.migration.place import connect_to_migrate
+    from runner.warehouse.connect import connect
 
     settings = runner_settings.load(target=target)
     output = Output(json)
-    warehouse = connect_to_migrate(settings)
+    warehouse = connect(settings)
     if dry_run or background:
         planned = plan_copy(settings, warehouse, staging)
     if dry_run:
@@ -142,12 +142,12 @@ def verify(staging: StagingOrNewest = None, target: Target = None, json: Json = 
     from runner import settings as runner_settings
     from runner.cli.migration_report import verdict_text
     from runner.cli.output import Output
-    from runner.engine.migration.place import connect_to_migrate
     from runner.engine.migration.verify import verify as run_verify
+    from runner.warehouse.connect import connect
 
     settings = runner_settings.load(target=target)
     output = Output(json)
-    summary, verdict = run_verify(settings, connect_to_migrate(settings), staging, output)
+    summary, verdict = run_verify(settings, connect(settings), staging, output)
     content = {"command": "migrate verify", "exit_code": int(summary.exit_code), "run_id": summary.run_id}
     output.result(content | verdict.as_json(), escape(verdict_text(verdict)))
     raise typer.Exit(summary.exit_code)
@@ -176,12 +176,12 @@ def drop(
     from runner.cli.output import Output
     from runner.engine.migration.drop import drop as run_drop
     from runner.engine.migration.drop import proof
-    from runner.engine.migration.place import connect_to_migrate
     from runner.errors import UsageError
+    from runner.warehouse.connect import connect
 
     settings = runner_settings.load(target=target)
     output = Output(json)
-    warehouse = connect_to_migrate(settings)
+    warehouse = connect(settings)
     if dry_run:
         migration, verdict = proof(warehouse, staging)
         content = {"staging": migration.staging.name, "rows": migration.staging.rows}
@@ -228,13 +228,13 @@ def rollback(
     from runner import settings as runner_settings
     from runner.cli.migration_report import undone_text
     from runner.cli.output import Output
-    from runner.engine.migration.place import connect_to_migrate
     from runner.engine.migration.rollback import plan_rollback
     from runner.engine.migration.rollback import rollback as run_rollback
+    from runner.warehouse.connect import connect
 
     settings = runner_settings.load(target=target)
     output = Output(json)
-    warehouse = connect_to_migrate(settings)
+    warehouse = connect(settings)
     if dry_run:
         _, undone = plan_rollback(warehouse, staging)
     else:
@@ -251,15 +251,15 @@ def status(target: Target = None, json: Json = False) -> None:
     from runner.cli import background as behind
     from runner.cli.migration_report import status_text
     from runner.cli.output import Output
-    from runner.engine.migration.place import connect_to_migrate
     from runner.engine.migration.status import look
     from runner.errors import HeldBack
+    from runner.warehouse.connect import connect
 
     settings = runner_settings.load(target=target)
     output = Output(json)
     log = behind.last_lines(settings, 5)
     try:
-        found = look(connect_to_migrate(settings))
+        found = look(connect(settings))
     except HeldBack as held:
         if not log:
             raise

@@ -22,13 +22,13 @@ def repair(dry_run: DryRun = False, target: Target = None, json: Json = False) -
     from runner import settings as runner_settings
     from runner.cli.migration_report import defects_text, repaired_text
     from runner.cli.output import Output
-    from runner.engine.migration.place import connect_to_migrate
     from runner.engine.migration.repair import Repaired, find_defects
     from runner.engine.migration.repair import repair as run_repair
+    from runner.warehouse.connect import connect
 
     settings = runner_settings.load(target=target)
     output = Output(json)
-    warehouse = connect_to_migrate(settings)
+    warehouse = connect(settings)
     if dry_run:
         repaired = Repaired(find_defects(warehouse))
         content = {"command": "repair", "exit_code": 0, "dry_run": True} | repaired.as_json()

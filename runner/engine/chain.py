@@ -19,7 +19,7 @@ from runner.engine.chain_reader import ChainReader
 from runner.engine.fetch import Fetched, Task
 from runner.engine.reorganisation import Healing
 from runner.engine.sweep import Sweep
-from runner.engine.workers import work_together
+from runner.engine.workers import Loop, work_together
 from runner.errors import BudgetSpent, KeyRefused, PolytradesError, Unavailable, UpstreamError
 from runner.landing.intake import Intake
 from runner.settings import Settings
@@ -64,7 +64,7 @@ class Chain:
         self._run_id = run_id
         self._heals = heals
         self._nodes = Nodes(settings, self.budget, warehouse.rpc_limits())
-        self._loop = asyncio.Runner()
+        self._loop = Loop()
 
     def __enter__(self) -> Self:
         self._loop.run(self._nodes.__aenter__())

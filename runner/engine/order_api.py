@@ -1,6 +1,5 @@
 """The order API as one command uses it: one client, one pace and one budget, however many fetches."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from types import TracebackType
@@ -9,6 +8,7 @@ from typing import Self
 from runner import failpoints
 from runner.engine.build import Display
 from runner.engine.fetch import Fetch, Fetched, Source, Task
+from runner.engine.workers import Loop
 from runner.landing.intake import Intake
 from runner.settings import Settings
 from runner.sources import orders
@@ -23,7 +23,7 @@ class OrderApi:
         self._settings = settings
         self._dialect = orders.dialect_of(settings)
         self._http = orders.client(settings, self.budget)
-        self._loop = asyncio.Runner()
+        self._loop = Loop()
 
     def __enter__(self) -> Self:
         self._loop.run(self._http.__aenter__())

@@ -1,9 +1,9 @@
 """One run: `sync` fetches, lands, enriches and builds; `import` lands files and builds. Both record themselves."""
 
-import asyncio
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from runner.engine.fetch import Fetched, Task
 from runner.engine.order_api import OrderApi
 from runner.engine.plan import SyncOptions, SyncPlan, plan_sync
 from runner.engine.record import Recorded, Summary
+from runner.engine.workers import Loop
 from runner.engine.writer import new_run_id, writing
 from runner.errors import ExitCode, UpstreamError, UsageError
 from runner.landing.intake import Intake
@@ -125,8 +126,8 @@ def enrich_landed(settings: Settings, warehouse: Warehouse, summary: Summary, di
     """Fetches and lands the markets and events of what has landed."""
     display.progress("Markets and events", 0, 0, "")
     run_id, began = summary.run_id, summary.started_at
-    with summary.phase("metadata"):
-        found = asyncio.run(enrich(settings, warehouse, spool_dir(settings), run_id, began))
+    with summary.phase("metadata"), closing(Loop()) as loop:
+        found = loop.run(enrich(settings, warehouse, spool_dir(settings), run_id, began))
     summary.enriched.markets.add(found.markets)
     summary.enriched.events.add(found.events)
     landed = f"{found.markets.landed:,} markets, {found.events.landed:,} events"

@@ -47,25 +47,21 @@ class Adoption:
         if self.null_keys and not accept_defects:
             steps.append(
                 f"{self.null_keys:,} rows have no wallet_address, tx_hash, order_hash or timestamp, and no merge would "
-                "find them: put a value there, or move them to another table"
+                "find them: `polytrades repair` completes them, or keeps them in quarantine"
             )
         if self.other_case_keys:
             steps.append(
                 f"{self.other_case_keys:,} rows have capital letters in a key and would be inserted a second time: "
-                f"update {self.table} set wallet_address = lower(wallet_address), tx_hash = lower(tx_hash), "
-                "order_hash = lower(order_hash) where true"
+                "`polytrades repair` writes them in lower case"
             )
         if self.duplicate_keys and not accept_defects:
             steps.append(
-                f"{self.duplicate_keys:,} keys stand there more than once: copy one row of each into a new table "
-                "(qualify row_number() over (partition by wallet_address, tx_hash, order_hash order by timestamp desc) "
-                "= 1) and swap the names"
+                f"{self.duplicate_keys:,} keys stand there more than once: `polytrades repair` keeps the newest row of "
+                "each"
             )
         if not steps:
             return None
         plan = " ".join(f"({number}) {step}." for number, step in enumerate(steps, start=1))
-        if self.has_defects or self.other_case_keys:
-            plan += " On DuckDB `polytrades repair` puts keys right."
         accepting = ""
         if self.has_defects and not self.problems and not self.other_case_keys:
             accepting = (

@@ -21,6 +21,12 @@ import pytest
 from runner import settings
 from runner.engine import duplicates
 from runner.engine.adopt import adopt_existing
+from runner.engine.migration.audit import audit
+from runner.engine.migration.copy import copy
+from runner.engine.migration.drop import drop
+from runner.engine.migration.repair import repair
+from runner.engine.migration.rollback import rollback
+from runner.engine.migration.verify import verify
 from runner.engine.writer import writing
 from runner.landing.intake import Intake
 from runner.monitor import bill, report, status, telling
@@ -49,6 +55,20 @@ create table polytrades.trades (
 as select '0x22', '0xcc', '{WALLET}', timestamp '2026-01-26 12:00:00+00', 'BUY', 0.5, 2.0, 'Yes', '1', '0x{"1" * 64}',
     '0x{"2" * 64}', cast(null as string), 'a-market', 'A market'
 """
+
+STAGING_TABLE = "create table old.trades_staging as " + " union all ".join(
+    f"select '{record_id}' as id, '0x{'c' * 64}' as condition_id, '{WALLET}' as wallet_address, "
+    f"timestamp '2026-01-2{day} 12:00:00+00' as timestamp, '{side}' as side, 0.5 as price, 2.0 as shares_normalized, "
+    f"'Yes' as token_label, '1' as token_id, '0x{transaction * 64}' as tx_hash"
+    for record_id, day, side, transaction in (
+        ("0x" + "7" * 64, 1, "BUY", "8"),
+        ("0x" + "7" * 64, 2, "BUY", "8"),
+        ("0x" + "8" * 64, 2, "BUY", "8"),
+        ("0x" + "9" * 64, 3, "BUY", "9"),
+        ("0x" + "7" * 64, 3, "HOLD", "7"),
+    )
+)
+"""A fill in two versions and without its hash, one whose hash nobody knows, and a row that breaks a rule."""
 
 
 @dataclass
@@ -89,6 +109,7 @@ def live(emulator: Emulator, repeats: Repeats, folder: Path) -> History:
         twice = _work_without_dbt(ours)
         _sync(ours.home)
         _ask(ours)
+        _migrate(ours)
         _build_nothing(ours)
         theirs = _World(emulator, proxy, folder)
         _adopt(theirs)
@@ -277,6 +298,37 @@ class Progress(Notes):
         """Keeps the end of it."""
         if done == total:
             self.note(f"{phase}: {detail}")
+
+
+def _migrate(world: _World) -> None:
+    """An old table is moved, dropped, brought back, the copy undone; then a production in disorder is repaired."""
+    world.client.create_dataset("old")
+    world.ask(STAGING_TABLE)
+    staging, show = "old.trades_staging", Notes()
+    with world.warehouse() as (warehouse, chosen):
+        found = audit(chosen, warehouse, staging, show)
+        assert (found.rows, found.rules) == (5, {"bad_side": 1})
+        _, copied = copy(chosen, warehouse, staging, show)
+        assert (copied.copied, copied.claimed, copied.rejected) == (2, 1, 1)
+        _, verdict = verify(chosen, warehouse, None, show)
+        assert verdict.is_green
+        world.ask(f"update polytrades.trades set price = 0.25 where tx_hash = '0x{'8' * 64}'")
+        _, refuted = verify(chosen, warehouse, None, show)
+        assert [(each.kind, each.keys) for each in refuted.differences] == [("changed", 1)]
+        world.ask(f"update polytrades.trades set price = 0.5 where tx_hash = '0x{'8' * 64}'")
+        for _ in range(2):  # dropped, brought back, dropped again over the first snapshot, brought back
+            verify(chosen, warehouse, None, show)
+            _, dropped = drop(chosen, warehouse, None, lambda name, verification, rows: True, show)
+            assert dropped.rows == 5 and staging not in map(str, world.client.list_tables("old"))
+            assert rollback(chosen, warehouse, None, show)[1].what == "drop"
+        assert rollback(chosen, warehouse, None, show)[1].rows == 2
+
+        world.ask("insert into polytrades.trades select * from polytrades.trades limit 3")
+        _, repaired = repair(chosen, warehouse, show)
+        assert (repaired.defects.double_keys, repaired.kept_as is not None) == (3, True)
+        assert warehouse.key_defects().are_none
+        assert rollback(chosen, warehouse, None, show)[1].what == "repair"
+        repair(chosen, warehouse, show)
 
 
 def _build_nothing(world: _World) -> None:

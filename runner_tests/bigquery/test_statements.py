@@ -46,6 +46,10 @@ NOT_REPEATED = [
     Exempt(r"^mark_replayed: ", A_LOG + "done twice as `mark_replayed`."),
     Exempt(r"^inherit_coverage: ", A_LOG + "the adoption of a table, which is done once."),
     Exempt(r"^record_adoption: ", A_LOG + "it ends the adoption, which is done once."),
+    Exempt(r"^record_step: ", A_LOG + "of two rows for a month the copy takes the last."),
+    Exempt(r"^record_verification: ", A_LOG + "the newest verdict counts."),
+    Exempt(r"^(save_staging|drop_snapshot|drop_staging|restore_staging): ", LOOKED_UP + "the table or its snapshot."),
+    Exempt(r"^(set_trades_aside|rename_to_trades): ", LOOKED_UP + "which of the names is there."),
     Exempt(r"^keep_rejections: ", LOOKED_UP + "done twice as `land`."),
     Exempt(r"^record_costs: ", LOOKED_UP + "done twice as `collect_costs`."),
     Exempt(

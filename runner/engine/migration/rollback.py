@@ -100,7 +100,7 @@ def rollback(settings: Settings, warehouse: Warehouse, name: str | None, display
 
 
 def _take_back(warehouse: Warehouse, migration: plan.Migration, undone: Undone, display: Display) -> None:
-    if not migration.has("rows"):
+    if not migration.has("claimed"):  # the last work table: no month has been begun without it
         return
     if not warehouse.has_work("rows", migration.place):
         raise Failed(
