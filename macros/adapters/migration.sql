@@ -76,13 +76,15 @@
     {{ return(md5_60(content_texts(alias) | join(", '|', "))) }}
 {%- endmacro %}
 
-{# Each column of the content as text, `-` where it is NULL; a double as its shortest text that gives the bits back. #}
+{# Each column of the content as text that gives the bits back, `-` where it is NULL. #}
 {% macro content_texts(alias) -%}
     {%- set texts = [] -%}
     {%- for column in content_columns() -%}
         {%- set value = alias ~ '.' ~ column.name -%}
         {%- if 'timestamp' in column.data_type -%}
             {%- set value = epoch_micros(value) -%}
+        {%- elif legacy_types()[column.name] == column_type('float64') -%}
+            {%- set value = float_text(value) -%}
         {%- endif -%}
         {%- do texts.append("coalesce(cast(" ~ value ~ " as " ~ dbt.type_string() ~ "), '-')") -%}
     {%- endfor -%}
@@ -288,8 +290,12 @@ inner join {{ work_table('winners') }} as winners
 {%- endmacro %}
 {% macro bigquery__legacy_row_hash(number) -%}
     {%- set texts = [] -%}
-    {%- for name in legacy_columns().values() -%}
-        {%- do texts.append("coalesce(cast(staging." ~ adapter.quote(name) ~ " as string), '-')") -%}
+    {%- for column, name in legacy_columns().items() -%}
+        {%- set value = 'staging.' ~ adapter.quote(name) -%}
+        {%- if legacy_types()[column] == column_type('float64') -%}
+            {%- set value = float_text(legacy_value(column)) -%}
+        {%- endif -%}
+        {%- do texts.append("coalesce(cast(" ~ value ~ " as string), '-')") -%}
     {%- endfor -%}
     {{ return(
         "farm_fingerprint(concat(" ~ texts | join(", '|', ") ~ "))" if number == 1 else md5_60(texts | join(", '|', "))

@@ -58,7 +58,8 @@ as select '0x22', '0xcc', '{WALLET}', timestamp '2026-01-26 12:00:00+00', 'BUY',
 
 STAGING_TABLE = "create table old.trades_staging as " + " union all ".join(
     f"select '{record_id}' as id, '0x{'c' * 64}' as condition_id, '{WALLET}' as wallet_address, "
-    f"timestamp '2026-01-2{day} 12:00:00+00' as timestamp, '{side}' as side, 0.5 as price, 2.0 as shares_normalized, "
+    f"timestamp '2026-01-2{day} 12:00:00+00' as timestamp, '{side}' as side, cast(0.5 as float64) as price, "
+    "cast(2 as float64) as shares_normalized, "  # the emulator makes a decimal of a bare 0.5
     f"'Yes' as token_label, '1' as token_id, '0x{transaction * 64}' as tx_hash"
     for record_id, day, side, transaction in (
         ("0x" + "7" * 64, 1, "BUY", "8"),

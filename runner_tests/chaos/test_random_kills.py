@@ -2,8 +2,8 @@
 
 A chain is a world's nights in one home, each killed several times before it is let through, and compared with the
 same night of an undisturbed home. The first half of a night's kills fall between its first request and the start of
-dbt, the others anywhere in a run: later all has landed. One in five hits the runner alone, and dbt dies with it where the system can see to that. `make chaos`
-runs as many chains as its time allows.
+dbt, the others anywhere in a run: later all has landed. One in five hits the runner alone, and dbt dies with it where
+the system can see to that. `make chaos` runs as many chains as its time allows.
 """
 
 from __future__ import annotations
