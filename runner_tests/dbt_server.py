@@ -78,7 +78,10 @@ def _serve(address: str) -> None:
 def _guard(asked: socket.socket) -> None:
     """Forks once more, into dbt; says how that ended, and kills it if who asked for it is gone."""
     size, files, _, _ = socket.recv_fds(asked, 4, 3)
-    wanted = json.loads(asked.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL))
+    told = asked.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL)
+    if not told:  # who asked has been killed since
+        os._exit(0)
+    wanted = json.loads(told)
     child = os.fork()
     if not child:
         for number, file in enumerate(files):

@@ -171,7 +171,7 @@ class DuckDBWork(Migration):
     def drop_staging(self, staging: Staging, checks: Sequence[tuple[str, State]], done: Step) -> bool:
         """See Migrating. One transaction."""
         with self._step():
-            if not self._has_state_of(checks):
+            if any(State(*self._one("state_of_rows", sql)) != wanted for sql, wanted in checks):
                 return False
             self._execute("drop_staging", f"drop table {staging.relation}")
             self.record_step(done)

@@ -1,13 +1,13 @@
 """Moving a table of trades into production: work tables, slices, and what is recorded of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from runner import failpoints, project
 from runner.errors import HeldBack
-from runner.warehouse.migrating import KeyDefects, State, Step, Verification
+from runner.warehouse.migrating import KeyDefects, Step, Verification
 from runner.warehouse.statements import Statements
 
 _FILLS_MARTS = ["trades", "trade_collisions", "traders", "awaiting_metadata"]
@@ -192,9 +192,6 @@ class Migration(Statements):
             "verifications", f"select {columns} from {self._state('verifications')} order by verified_at desc"
         )
         return [Verification(*row) for row in rows]
-
-    def _has_state_of(self, checks: Sequence[tuple[str, State]]) -> bool:
-        return all(State(*self._one("state_of_rows", sql)) == wanted for sql, wanted in checks)
 
     # Back.
 

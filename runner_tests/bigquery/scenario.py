@@ -302,7 +302,7 @@ class Progress(Notes):
 
 
 def _migrate(world: _World) -> None:
-    """An old table is moved, dropped, brought back, the copy undone; then a production in disorder is repaired."""
+    """An old table is moved, dropped, brought back, and the copy undone."""
     world.client.create_dataset("old")
     world.ask(STAGING_TABLE)
     staging, show = "old.trades_staging", Notes()
@@ -324,13 +324,6 @@ def _migrate(world: _World) -> None:
             assert rollback(chosen, warehouse, None, show)[1].what == "drop"
         assert rollback(chosen, warehouse, None, show)[1].rows == 2
 
-        world.ask("insert into polytrades.trades select * from polytrades.trades limit 3")
-        _, repaired = repair(chosen, warehouse, show)
-        assert (repaired.defects.double_keys, repaired.kept_as is not None) == (3, True)
-        assert warehouse.key_defects().are_none
-        assert rollback(chosen, warehouse, None, show)[1].what == "repair"
-        repair(chosen, warehouse, show)
-
 
 def _build_nothing(world: _World) -> None:
     """Marts without what is before them, so that nothing is merged, and views in a schema of one's own."""
@@ -343,12 +336,19 @@ def _build_nothing(world: _World) -> None:
 
 
 def _adopt(world: _World) -> None:
-    """A table that was there before is looked at and taken on; then what a run asks where marts are missing."""
+    """A table that was there before is repaired, put back, taken on; then what a run asks where marts are missing."""
     world.client.create_dataset("polytrades")
     world.ask(LEGACY_TABLE)
     with world.warehouse() as (warehouse, chosen):
         examine_bigquery(warehouse)
-        warehouse.prepare()
+        world.ask("insert into polytrades.trades select * from polytrades.trades limit 1")
+        _, repaired = repair(chosen, warehouse, Notes())
+        assert (repaired.defects.double_keys, repaired.kept_as is not None) == (1, True)
+        assert warehouse.key_defects().are_none and warehouse.find_adoption() is None
+        assert rollback(chosen, warehouse, None, Notes())[1].what == "repair"
+        repair(chosen, warehouse, Notes())
+        rollback(chosen, warehouse, None, Notes())
+        world.ask(f"create or replace table polytrades.trades {LEGACY_TABLE.partition('trades ')[2]}")
         with writing(chosen, warehouse, "adopt", "adopting", Notes()):
             assert adopt_existing(warehouse, "adopting", Notes()) is not None
         assert (warehouse.find_adoption(), list(warehouse.checkpoints("dome"))) == (None, [WALLET])
