@@ -6,7 +6,7 @@ select
     {% endfor %}
 from {{ work_table('rows') }} as given
 where
-    given.month = @month
+    {{ in_month('given') }}
     and given.broken_rule is null
     and not exists (
         select 1

@@ -27,6 +27,13 @@
 {%- endmacro %}
 {% macro bigquery__legacy_row_address() -%}{{ return("cast(null as int64)") }}{%- endmacro %}
 
+{# Rows of a work table that are to be copied into the month `@month`. BigQuery reads the partition of that month. #}
+{% macro in_month(alias) -%}{{ return(adapter.dispatch('in_month', 'polytrades')(alias)) }}{%- endmacro %}
+{% macro duckdb__in_month(alias) -%}{{ return(alias ~ ".month = @month") }}{%- endmacro %}
+{% macro bigquery__in_month(alias) -%}
+    {{ return(alias ~ ".month = @month and " ~ alias ~ ".month_begins = @month_begins") }}
+{%- endmacro %}
+
 {# The month of an instant, as 2026-01. #}
 {% macro utc_month(column) -%}{{ return(adapter.dispatch('utc_month', 'polytrades')(column)) }}{%- endmacro %}
 {% macro duckdb__utc_month(column) -%}{{ return("strftime(" ~ column ~ " at time zone 'UTC', '%Y-%m')") }}{%- endmacro %}
@@ -198,7 +205,11 @@ select
     case
         when coalesce(newest.broken_key, newest.broken_value) is not null then 'rejected'
         else {{ utc_month('newest.timestamp') }}
-    end as month
+    end as month,
+    case
+        when coalesce(newest.broken_key, newest.broken_value) is null
+            then timestamp_trunc(newest.timestamp, month)
+    end as month_begins
 from newest
 left join {{ work_table('before') }} as before
     on

@@ -60,7 +60,7 @@ class BigQueryWork(Migration):
         name = statement.partition("_")[2]
         self._create_schema(self._schemas.migration)
         table = self._work_table(name, place)
-        layout = " cluster by month" if name in ("winners", "expected", "actual") else ""
+        layout = {"winners": " partition by timestamp_trunc(month_begins, month)"}.get(name, "")
         self._execute(statement, f"create or replace table {table}{layout} as {sql}", **parameters)
         ((rows,),) = self._query("count_work", f"select count(*) from {table}")
         failpoints.passing("work.kept")
@@ -84,14 +84,21 @@ class BigQueryWork(Migration):
         ((count,),) = self._query(
             "count_month",
             f"select count(*) from {self._mart(into)} as stored where stored.timestamp >= @since "
-            f"and stored.timestamp < @until and exists (select 1 from {rows} as copied where copied.month = @month "
-            "and copied.broken_rule is null and copied.wallet_address = stored.wallet_address "
-            "and copied.tx_hash = stored.tx_hash and copied.order_hash = stored.order_hash)",
-            month=done.slice,
+            f"and stored.timestamp < @until and exists (select 1 from {rows} as copied "
+            f"where {self._in_month('copied')} and copied.broken_rule is null "
+            "and copied.wallet_address = stored.wallet_address and copied.tx_hash = stored.tx_hash "
+            "and copied.order_hash = stored.order_hash)",
             since=since,
             until=until,
+            **self._month(done.slice),
         )
         return int(count)
+
+    def _in_month(self, alias: str) -> str:
+        return f"{super()._in_month(alias)} and {alias}.month_begins = @month_begins"
+
+    def _month(self, month: str) -> dict[str, Any]:
+        return {**super()._month(month), "month_begins": datetime.fromisoformat(f"{month}-01T00:00:00+00:00")}
 
     def _day_layout(self) -> str:
         return " partition by timestamp_trunc(timestamp, day) cluster by wallet_address, condition_id"

@@ -102,10 +102,10 @@ class Migration(Statements):
             written = self._execute(
                 "migration_month",
                 f"insert into {self._mart(into)} ({columns}) {sql}",
-                month=done.slice,
                 since=since,
                 until=until,
                 lease=self._run_id,
+                **self._month(done.slice),
             )
             failpoints.passing("month.copied")
             if not self._holds_lease():
@@ -117,6 +117,14 @@ class Migration(Statements):
             self.record_step(replace(done, row_count=written))
         failpoints.passing("month.recorded")
         return written
+
+    def _in_month(self, alias: str) -> str:
+        """As the macro `in_month`."""
+        return f"{alias}.month = @month"
+
+    def _month(self, month: str) -> dict[str, Any]:
+        """The parameters of `_in_month`."""
+        return {"month": month}
 
     def _copied_rows(self, written: int, into: str, since: datetime, until: datetime, done: Step) -> int:
         """How many rows of a month stand there now, of which the statement that has just ended wrote `written`."""
@@ -212,14 +220,15 @@ class Migration(Statements):
                 "take_back_month",
                 f"delete from {self._mart(mart)} as stored where stored.timestamp >= @since "
                 "and stored.timestamp < @until and stored.source = 'legacy' "
-                f"and exists (select 1 from {self._work_table('rows', place)} as copied where copied.month = @month "
+                f"and exists (select 1 from {self._work_table('rows', place)} as copied "
+                f"where {self._in_month('copied')} "
                 "and copied.wallet_address = stored.wallet_address and copied.tx_hash = stored.tx_hash "
                 "and copied.order_hash = stored.order_hash) "
                 f"and (select lease.run_id from {self._state('lease')} as lease) = @lease",
-                month=month,
                 since=since,
                 until=until,
                 lease=self._run_id,
+                **self._month(month),
             )
         return gone
 

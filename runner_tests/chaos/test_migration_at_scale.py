@@ -18,11 +18,7 @@ from runner_tests.chaos.world import begin
 from runner_tests.legacy_table import STAGING, LegacyTable, stored
 from runner_tests.support import Home, home_on
 
-pytestmark = [
-    pytest.mark.chaos,
-    pytest.mark.timeout(0),
-    pytest.mark.duckdb_only("elsewhere a migration is refused"),
-]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(0)]
 COPY = ("migrate", "copy", "--staging", STAGING)
 KILLS = 30
 

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from bench.legacy import FULL_SCALE, Shape
+from runner_tests.bigquery.proxy import Proxy
+from runner_tests.bigquery.running import Emulator
 from runner_tests.legacy_table import STAGING, LegacyTable, stored
 from runner_tests.support import ONLY_FILLS, Home, home_on, order
 
@@ -232,3 +234,40 @@ def test_a_production_table_in_disorder_is_repaired_and_adopted(table: LegacyTab
     assert "nothing to adopt" in home.polytrades("adopt").stdout
     assert migrate(home, "rollback")["what"] == "repair"
     assert home.query("select count(*) from main.trades") == [(table.shape.rows,)]
+
+
+# What it costs.
+
+
+def test_a_copy_on_bigquery_reads_the_old_table_once_and_of_production_the_days_of_each_month(
+    emulator: Emulator, table: LegacyTable, tmp_path: Path
+) -> None:
+    with Proxy(emulator.url) as proxy:
+        home = Home(tmp_path, target="emulator", url=proxy.url, project=emulator.new_project())
+        table.put_into(home)
+        proxy.forget()
+        before = len(proxy.jobs)
+        copied = migrate(home, "copy", "--staging", STAGING)
+        jobs = proxy.jobs[before:]
+    assert not [job for job in jobs if job.unparsed]
+
+    def size(dataset: str, name: str, *columns: str) -> int:
+        found = proxy.catalog.table((home.project, dataset, name))
+        assert found is not None
+        return sum(part.sizes[column] for part in found.partitions.values() for column in columns or part.sizes)
+
+    reading = {job.labels["model"]: job.bytes for job in jobs if "trades_staging" in job.statement and job.bytes}
+    keys = size("polytrades_migration", f"m{place(copied)}_before", "key_1", "key_2")
+    assert reading == {"migration_winners": size("old", "trades_staging") + keys}
+
+    months = [job.bytes for job in jobs if job.labels["model"] == "migration_month"]
+    rows = size("polytrades_migration", f"m{place(copied)}_winners")
+    production = size("polytrades", "trades", "timestamp", "wallet_address", "tx_hash", "order_hash")
+    assert len(months) == len(copied["months"]) == 3
+    # Each month's part of both, and a day more of production on both sides.
+    assert sum(months) <= 1.1 * (rows + production)
+
+
+def place(copied: dict[str, Any]) -> str:
+    """What the work tables of a migration have in their names."""
+    return str(copied["migration_id"]).replace("-", "_")
