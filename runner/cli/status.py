@@ -109,6 +109,14 @@ def as_text(content: dict[str, Any]) -> str:
         ("pending", f"{totals['pending_batches']:,} batches, {totals['pending_rows']:,} rows"),
         ("rejected", _rejected(totals["rejected_by_reason"])),
     ]
+    if migration := content.get("migration"):  # a status that an older version has kept has none
+        rows.append(
+            (
+                "migration",
+                f"of {migration['staging']}: {migration['stage']}, {migration['rows']:,} rows in "
+                f"{migration['months']:,} months, {_instant(migration['recorded_at'])}",
+            )
+        )
     if cost := content["cost"]:
         share = (
             f" ({cost['bytes_billed_today'] / cost['daily_bytes_budget']:.1%})" if cost["daily_bytes_budget"] else ""

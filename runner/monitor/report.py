@@ -122,6 +122,10 @@ def _short(text: str) -> str:
     return text if len(text) <= 14 else f"{text[:8]}…{text[-4:]}"
 
 
+def _short_name(text: str) -> str:
+    return text if len(text) <= 40 else f"…{text[-39:]}"
+
+
 def _by_order(row: CheckRow) -> int:
     return list(CHECKS).index(row.check_name) if row.check_name in CHECKS else len(CHECKS)
 
@@ -162,6 +166,9 @@ def _tiles(status: Status) -> Iterator[tuple[str, str, str]]:
     behind = duration((status.taken_at - oldest).total_seconds()) if oldest else "–"
     yield "oldest checkpoint", behind, "behind now, of all wallets"
     yield "duplicate keys", _count(totals.duplicate_keys), f"{_count(totals.collisions)} collisions"
+    if status.migration:
+        found = status.migration
+        yield "migration", found.stage, f"{_count(found.rows)} rows of {_short_name(found.staging)}"
     if cost:
         of = f"{as_bytes(cost['bytes_billed_today'])} of {as_bytes(cost['daily_bytes_budget'])}"
         yield "billed today", f"{cost['money_today']:,.2f}", of

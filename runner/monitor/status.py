@@ -13,6 +13,7 @@ from typing import Any
 from runner.errors import ExitCode, Failed, UsageError
 from runner.monitor.checks import ORDER, Finding, Verdict, findings
 from runner.settings import Settings
+from runner.warehouse.migrating import Progress, progress
 from runner.warehouse.monitored import CheckRow, DayRow, Monitored, RunRow
 from runner.warehouse.protocol import Run, Totals, Warehouse
 from runner.windows import utc_now
@@ -20,6 +21,8 @@ from runner.windows import utc_now
 _RUNS_SHOWN = 5
 _WALLETS_SHOWN = 10
 _MISSING_NAMED = 100
+_ENDED = ("swapped", "dropped", "rolled back")
+"""Stages of a migration of which there is nothing more to say."""
 
 
 @dataclass
@@ -34,6 +37,7 @@ class Status:
     taken_at: datetime
     budget: int | None = None
     price_per_tib: float = 0.0
+    migration: Progress | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -69,6 +73,7 @@ class Status:
             },
             "sources": [asdict(row) for row in monitored.sources],
             "cost": self._cost(),
+            "migration": asdict(self.migration) if self.migration else None,
             "checks": [asdict(row) for row in self.checks],
             "last_run": next((asdict(run) for run in totals.last_runs), None),
             "runs": [asdict(run) for run in monitored.runs[:_RUNS_SHOWN]],
@@ -128,7 +133,15 @@ def look(settings: Settings, warehouse: Warehouse) -> Status:
         utc_now(),
         settings.daily_bytes_budget if is_billed else None,
         settings.price_per_tib,
+        _migration(warehouse),
     )
+
+
+def _migration(warehouse: Warehouse) -> Progress | None:
+    """A migration on its way; None if there is none, or it has come to its end."""
+    steps = warehouse.migration_steps()
+    found = progress(steps, warehouse.verifications()) if steps else None
+    return None if found is None or found.stage in _ENDED else found
 
 
 def _without_models(totals: Totals, monitored: Monitored | None, trouble: str) -> Iterator[CheckRow]:

@@ -80,6 +80,46 @@ class Verification:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far the newest migration or repair is: copied `months`, `rows` in them; `recorded_at` is of the last step."""
+
+    migration_id: str
+    staging: str
+    stage: str
+    months: int
+    rows: int
+    recorded_at: datetime
+
+
+def stage(steps: Sequence[Step], verdict: Verification | None) -> str:
+    """What was done last: `copying`, `copied`, `verified`, `refuted`, `swapped`, `dropped` or `rolled back`."""
+    done = [step.step for step in steps]
+    if "rolled_back" in done:
+        return "rolled back"
+    if "swapped" in done:
+        return "swapped"
+    drops = [step for step in done if step in ("dropped", "restored")]
+    if drops and drops[-1] == "dropped":
+        return "dropped"
+    if "copied" not in done:
+        return "copying"
+    if verdict is None:
+        return "copied"
+    return "verified" if verdict.is_green else "refuted"
+
+
+def progress(steps: Sequence[Step], verdicts: Sequence[Verification]) -> Progress | None:
+    """The newest of all migrations, from all their steps (the oldest first) and verdicts (the newest first)."""
+    newest = next((step.migration_id for step in reversed(steps) if step.step == "begun"), None)
+    if newest is None:
+        return None
+    mine = [step for step in steps if step.migration_id == newest]
+    verdict = next((found for found in verdicts if found.migration_id == newest), None)
+    rows = {step.slice: step.row_count for step in mine if step.step == "month"}
+    return Progress(newest, mine[0].staging, stage(mine, verdict), len(rows), sum(rows.values()), mine[-1].recorded_at)
+
+
+@dataclass(frozen=True)
 class KeyDefects:
     """Rows of `trades`, and what is wrong with their keys.
 

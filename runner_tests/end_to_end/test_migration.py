@@ -60,6 +60,8 @@ def test_a_table_is_audited_copied_verified_dropped_and_brought_back(
     assert (copied["copied"], copied["rejected"]) == (table.answer["to_copy"], sum(audit["rules"].values()))
     assert sorted(stored(home), key=repr) == sorted(table.expected(), key=repr)
     assert migrate(home, "copy", "--staging", STAGING)["was_copied_before"]
+    told = json.loads(home.polytrades("status", "--json", check=False).stdout)["migration"]
+    assert (told["stage"], told["rows"], told["staging"]) == ("copied", table.answer["to_copy"], STAGING)
     kept = home.query("select count(*) from landing.rejected_records where source = 'legacy'")
     assert kept == [(copied["rejected"],)]
 
@@ -78,6 +80,7 @@ def test_a_table_is_audited_copied_verified_dropped_and_brought_back(
     assert migrate(home, "rollback")["rows"] == table.answer["to_copy"]
     assert sorted(stored(home), key=repr) == before_rows
     assert migrate(home, "status")["stage"] == "rolled back"
+    assert json.loads(home.polytrades("status", "--json", check=False).stdout)["migration"] is None
     migrate(home, "rollback", code=2)
 
 

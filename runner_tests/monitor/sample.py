@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from runner.monitor.checks import Verdict, findings
 from runner.monitor.status import Status
+from runner.warehouse.migrating import Progress
 from runner.warehouse.monitored import (
     CheckRow,
     CostRow,
@@ -88,7 +89,11 @@ def sample(is_good: bool, wallets: int = 1126, billed: bool = True) -> tuple[Sta
         58_953_954, AT - timedelta(hours=4, minutes=7), wallets, wallets - 36, 21_204, 9_811, 0 if is_good else 14, 0
     )
     verdict = Verdict.OK if is_good else Verdict.FAIL
-    status = Status(verdict, found, checks, totals, monitored, AT, 200_000_000_000 if billed else None, 6.25)
+    budget = 200_000_000_000 if billed else None
+    moving = Progress(
+        "20261127T220000Z-5ca1ab", "old." + HOSTILE[0], "copying", 7, 4_310_022, AT - timedelta(minutes=3)
+    )
+    status = Status(verdict, found, checks, totals, monitored, AT, budget, 6.25, None if is_good else moving)
     return status, history, [] if is_good else _incidents()
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runner.engine.migration import plan
-from runner.warehouse.migrating import Verification
+from runner.warehouse.migrating import Verification, stage
 from runner.warehouse.protocol import Warehouse
 
 
@@ -18,19 +18,8 @@ class MigrationStatus:
 
     @property
     def stage(self) -> str:
-        """What was done last: `copying`, `copied`, `verified`, `refuted`, `dropped`, `rolled back`; or `none`."""
-        if self.migration is None:
-            return "none"
-        if self.migration.has("rolled_back"):
-            return "rolled back"
-        drops = [step.step for step in self.migration.steps if step.step in ("dropped", "restored")]
-        if drops and drops[-1] == "dropped":
-            return "dropped"
-        if not self.migration.is_copied:
-            return "copying"
-        if self.verdict is None:
-            return "copied"
-        return "verified" if self.verdict.is_green else "refuted"
+        """As the function `stage`; `none` where there was none."""
+        return stage(self.migration.steps, self.verdict) if self.migration else "none"
 
     @property
     def next_step(self) -> str:
@@ -42,6 +31,7 @@ class MigrationStatus:
             "copied": "polytrades migrate verify",
             "verified": "polytrades migrate drop",
             "refuted": "polytrades migrate verify",
+            "swapped": "polytrades sync",
             "dropped": "polytrades sync",
             "rolled back": f"polytrades migrate copy --staging {staging}",
         }[self.stage]
