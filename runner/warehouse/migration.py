@@ -146,27 +146,29 @@ class Migration(Statements):
         )
 
     def widen_traders(self, sql: str) -> None:
-        """See Migrating. Times only widen, so that it may be said twice."""
-        least, greatest = self._least_known, self._greatest_known
+        """See Migrating. Times only widen, so that the second time nothing is written."""
+        bounds = {
+            "first_fill_at": ("seen.first_at", "<"),
+            "last_fill_at": ("seen.last_at", ">"),
+            "first_seen_at": ("seen.first_at", "<"),
+            "last_seen_at": ("seen.last_at", ">"),
+        }
+        widens = {
+            column: f"(known.{column} is null or {seen} {beyond} known.{column})"
+            for column, (seen, beyond) in bounds.items()
+        }
+        changes = ", ".join(
+            f"{column} = case when {widens[column]} then {seen} else known.{column} end"
+            for column, (seen, _) in bounds.items()
+        )
         self._execute(
             "migration_traders",
             f"merge into {self._mart('traders')} as known using ({sql}) as seen "
             "on known.wallet_address = seen.wallet_address "
-            "when matched then update set "
-            f"first_fill_at = {least('known.first_fill_at', 'seen.first_at')}, "
-            f"last_fill_at = {greatest('known.last_fill_at', 'seen.last_at')}, "
-            f"first_seen_at = {least('known.first_seen_at', 'seen.first_at')}, "
-            f"last_seen_at = {greatest('known.last_seen_at', 'seen.last_at')} "
-            "when not matched then insert "
-            "(wallet_address, is_followed, first_fill_at, last_fill_at, first_seen_at, last_seen_at) values "
-            "(seen.wallet_address, seen.is_followed, seen.first_at, seen.last_at, seen.first_at, seen.last_at)",
+            f"when matched and ({' or '.join(widens.values())}) then update set {changes} "
+            f"when not matched then insert (wallet_address, is_followed, {', '.join(bounds)}) values "
+            f"(seen.wallet_address, seen.is_followed, {', '.join(seen for seen, _ in bounds.values())})",
         )
-
-    def _least_known(self, known: str, seen: str) -> str:
-        return f"least(coalesce({known}, {seen}), {seen})"
-
-    def _greatest_known(self, known: str, seen: str) -> str:
-        return f"greatest(coalesce({known}, {seen}), {seen})"
 
     # What is recorded.
 

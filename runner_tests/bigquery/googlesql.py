@@ -209,13 +209,24 @@ def _created(statement: resolved_ast_pb2.AnyResolvedStatementProto) -> Iterator[
     if create.HasField("resolved_create_view_base_node"):
         view = create.resolved_create_view_base_node.resolved_create_view_stmt_node.parent
         yield ".".join(view.parent.name_path), {each.name: _type(each.column.type) for each in view.output_column_list}
+    elif create.HasField("resolved_create_snapshot_table_stmt_node"):
+        snapshot = create.resolved_create_snapshot_table_stmt_node
+        yield ".".join(snapshot.parent.name_path), _columns(snapshot.clone_from)
     elif create.HasField("resolved_create_table_stmt_base_node"):
         base = create.resolved_create_table_stmt_base_node
         which = base.WhichOneof("node") or ""
         if which in ("resolved_create_table_as_select_stmt_node", "resolved_create_table_stmt_node"):
-            table = getattr(base, which).parent
+            made = getattr(base, which)
+            table = made.parent
             columns = {each.name: _type(each.type) for each in table.column_definition_list}
+            if not columns and made.HasField("clone_from"):
+                columns = _columns(made.clone_from)
             yield ".".join(table.parent.name_path), columns
+
+
+def _columns(scan: resolved_ast_pb2.AnyResolvedScanProto) -> dict[str, str]:
+    """The columns of the table that a clone is made of."""
+    return {each.name: _type(each.type) for each in scan.resolved_table_scan_node.parent.column_list}
 
 
 def _has_sized_cast(node: Message) -> bool:

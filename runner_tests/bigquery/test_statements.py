@@ -7,6 +7,7 @@ cannot be covered stands in the lists below with its reason, and an entry that c
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,11 @@ from runner_tests.bigquery.statements import (
 NOT_SEEN: dict[str, str] = {}
 """Nodes of the manifest and names of the runner's statements that the history does not send, and why."""
 
-NOT_ANALYSED: dict[str, str] = {}
+A_SCRIPT = r"^if \(select format"
+NOT_ANALYSED = {
+    A_SCRIPT: "`drop_staging` is a script. Its queries are analysed where they are asked for themselves, as "
+    "`staging_state` and `production_state`."
+}
 """Regular expressions of statements that the analyzer does not know, and why."""
 
 A_LOG = "A log, of which readers take the newest row or the union: "
@@ -115,7 +120,8 @@ def test_what_the_project_sends_to_bigquery(emulator: Emulator, tmp_path: Path, 
         assert {each.name: each.twice for each in history.twice} == {each.name: each.once for each in history.twice}
         assert {each.name for each in history.twice} == REPEATED_OPERATIONS
     with subtests.test("no predicate has a function around a partition column"):
-        assert [found for job in sent for found in wrapped_partition_columns(job.statement)] == []
+        plain = [job.statement for job in sent if not re.search(A_SCRIPT, job.statement)]
+        assert [found for statement in plain for found in wrapped_partition_columns(statement)] == []
     with subtests.test("every job has its labels, and every query its limit"):
         assert unlabelled(sent) == []
 
