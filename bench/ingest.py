@@ -4,8 +4,9 @@
                                      [--nights] [--no-rivals]
 
 One simulator serves everybody on this machine, every page made before. In each round everybody starts from nothing,
-one after the other: polytrades (fetch and land, then dbt's models, from the start of the first one to the end of the
-last, without dbt's own start), and the programs of rivals.py. Then, in this process, the stages of one page apart.
+one after the other: polytrades (fetch and land, then dbt's models from the ledger to the marts, from the start of the
+first one to the end of the last, without dbt's own start and without the monitor's), and the programs of rivals.py.
+Then, in this process, the stages of one page apart.
 `--memory` fetches and lands that many fills and reports the peak of the process. `--nights` runs the whole command for
 1,126 wallets, with 14,437 and 460,000 new fills, at 50 ms latency. Writes bench/results/ingest.json.
 """
@@ -32,7 +33,7 @@ from results import write
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 RIVALS = ROOT / ".venv" / "bench" / "bin" / "python"
-MODELS = ("pending_batches+", "--exclude", "int_markets_latest+", "int_events_latest+")
+MODELS = ("pending_batches+", "--exclude", "int_markets_latest+", "int_events_latest+", "path:models/monitoring")
 NAMES = ("plain", "sequential", "dlt", "dlt delete-insert", "dlt dicts")
 
 
