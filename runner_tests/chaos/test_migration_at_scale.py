@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from bench.legacy import Shape
+from runner_tests.chaos.tally import record, tally
 from runner_tests.chaos.test_failpoints import KINDS, strike
 from runner_tests.chaos.world import begin
 from runner_tests.legacy_table import STAGING, LegacyTable, stored
@@ -66,9 +67,11 @@ def test_a_migration_struck_at_every_failpoint_ends_as_if_nothing_had_been(
             strike(home, ("migrate", "rollback"), site, kind)
     home.polytrades("migrate", "rollback")
     assert sorted(stored(home), key=repr) == before
+    add_up(target, "every failpoint", True)
 
 
 def test_a_copy_killed_at_random_instants_ends_as_if_nothing_had_been(
+    target: str,
     migrating: tuple[LegacyTable, Home],
 ) -> None:
     table, home = migrating
@@ -88,3 +91,10 @@ def test_a_copy_killed_at_random_instants_ends_as_if_nothing_had_been(
     home.polytrades(*COPY)
     assert sorted(stored(home), key=repr) == sorted(table.expected(), key=repr)
     assert verdict_of(home)["is_green"]
+    add_up(target, "kills", tally("migration").get(target, {}).get("kills", 0) + kills)
+
+
+def add_up(target: str, name: str, shown: object) -> None:
+    """Notes what has passed."""
+    before = tally("migration")
+    record("migration", before | {target: before.get(target, {}) | {name: shown}})
