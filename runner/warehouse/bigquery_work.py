@@ -60,7 +60,7 @@ class BigQueryWork(Migration):
         name = statement.partition("_")[2]
         self._create_schema(self._schemas.migration)
         table = self._work_table(name, place)
-        layout = {"winners": " partition by timestamp_trunc(month_begins, month)"}.get(name, "")
+        layout = " partition by timestamp_trunc(month_begins, month)" if name == "winners" else ""
         self._execute(statement, f"create or replace table {table}{layout} as {sql}", **parameters)
         ((rows,),) = self._query("count_work", f"select count(*) from {table}")
         failpoints.passing("work.kept")

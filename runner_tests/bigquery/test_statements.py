@@ -1,6 +1,6 @@
 """Every statement that the project sends to BigQuery: seen, analysed, repeated, bounded by bare columns, labelled.
 
-One history (`scenario.py`) sends them all; it takes about two minutes, so one test looks at it from all sides. What
+One history (`scenario.py`) sends them all; it takes minutes, so one test looks at it from all sides. What
 cannot be covered stands in the lists below with its reason, and an entry that covers nothing fails.
 """
 
