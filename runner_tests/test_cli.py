@@ -13,6 +13,7 @@ import typer
 
 from runner.cli import output
 from runner.cli.app import app
+from runner.engine.migration.drop import NotProven
 from runner.engine.record import Summary
 from runner.errors import (
     BudgetSpent,
@@ -122,6 +123,7 @@ def test_each_error_has_the_exit_code_of_the_table() -> None:
         PolytradesError: 1,
         UsageError: 2,
         KeyRefused: 2,
+        NotProven: 2,
         UpstreamError: 1,
         Unavailable: 1,
         Throttled: 1,

@@ -113,13 +113,14 @@ def look(settings: Settings, warehouse: Warehouse) -> Status:
     Raises:
         HeldBack: another process holds the DuckDB file.
     """
-    totals = warehouse.totals()
     monitored: Monitored | None = None
     trouble = ""
-    try:
-        monitored = warehouse.monitored()
-    except (Failed, UsageError) as error:  # a table behind the views is gone, or may not be read
-        trouble = str(error)
+    with warehouse.reading():
+        totals, migration = warehouse.totals(), _migration(warehouse)
+        try:
+            monitored = warehouse.monitored()
+        except (Failed, UsageError) as error:  # a table behind the views is gone, or may not be read
+            trouble = str(error)
     checks = [*_without_models(totals, monitored, trouble), *(monitored.checks if monitored else [])]
     found = findings(checks)
     verdict = max((finding.verdict for finding in found), key=ORDER.index, default=Verdict.OK)
@@ -133,7 +134,7 @@ def look(settings: Settings, warehouse: Warehouse) -> Status:
         utc_now(),
         settings.daily_bytes_budget if is_billed else None,
         settings.price_per_tib,
-        _migration(warehouse),
+        migration,
     )
 
 

@@ -39,14 +39,24 @@ class DuckDBWarehouse(DuckDBWork, SqlWarehouse):
     def _connected(self, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
         """The connection of the step that this thread is in, or one of its own."""
         if (current := getattr(self._open, "connection", None)) is not None:
-            yield current
+            with self._translated():
+                yield current
             return
         connection = self._connect(read_only)
         try:
-            connection.execute("set TimeZone = 'UTC'")
-            for statement in self._bounds:
-                connection.execute(statement)
-            yield connection
+            with self._translated():
+                connection.execute("set TimeZone = 'UTC'")
+                for statement in self._bounds:
+                    connection.execute(statement)
+                yield connection
+        finally:
+            connection.close()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """What DuckDB raises, in the words of this project."""
+        try:
+            yield
         except duckdb.TransactionException as error:
             raise HeldBack(
                 f"Another writer changed the same rows of {self.path} at the same moment; nothing was changed here. "
@@ -58,12 +68,13 @@ class DuckDBWarehouse(DuckDBWork, SqlWarehouse):
             if str(error) == "Query interrupted":  # how DuckDB hands on Ctrl-C
                 raise KeyboardInterrupt from None
             raise
-        finally:
-            connection.close()
 
     @contextmanager
     def _kept(self, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
-        """One connection for all calls within."""
+        """One connection for all calls within; within another such context, its connection."""
+        if (current := getattr(self._open, "connection", None)) is not None:
+            yield current
+            return
         with self._connected(read_only) as connection:
             self._open.connection = connection
             try:
@@ -82,8 +93,8 @@ class DuckDBWarehouse(DuckDBWork, SqlWarehouse):
             connection.commit()
 
     @contextmanager
-    def _reading(self) -> Iterator[None]:
-        """For reading only, so that nobody waits for us; without a file there is nothing to open.
+    def reading(self) -> Iterator[None]:
+        """See Warehouse. For reading only, so that nobody waits for us; without a file there is nothing to open.
 
         Not while we write: DuckDB does not open a file in two ways in one process, and the lease is renewed meanwhile.
         """

@@ -40,7 +40,7 @@ class Monitoring(Reports):
 
     def monitored(self) -> Monitored | None:
         """See Warehouse."""
-        with self._reading():
+        with self.reading():
             if self._columns(self._schemas.monitoring, "mon_checks") is None:
                 return None
             found = Monitored()
@@ -57,7 +57,7 @@ class Monitoring(Reports):
     def history(self, since: date) -> History:
         """See Warehouse."""
         begins = datetime(since.year, since.month, since.day, tzinfo=UTC)
-        with self._reading():
+        with self.reading():
             found = History()
             found.volume = self._read(
                 "volume", VolumeRow, "mon_volume", "where day >= @since order by day", since=since

@@ -384,6 +384,9 @@ class Warehouse(Migrating, Protocol):
     def newest_fills(self) -> dict[str, datetime]:
         """Wallet address → time of its newest fill in `trades`."""
 
+    def reading(self) -> AbstractContextManager[None]:
+        """For several reads that belong together: one connection that keeps no other reader out."""
+
     def totals(self) -> Totals:
         """Reads what `status` shows."""
 

@@ -39,7 +39,7 @@ class Reports(Rejected):
 
     def totals(self) -> Totals:
         """See Warehouse. Reads counts and small tables, never the columns of `trades`."""
-        with self._reading():
+        with self.reading():
             if not self._has_state("runs"):
                 return Totals()
             totals = Totals()

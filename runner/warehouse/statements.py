@@ -104,8 +104,8 @@ class Statements(ABC):
         return self._columns(self._schemas.state, table) is not None
 
     @contextmanager
-    def _reading(self) -> Iterator[None]:
-        """Context for several reads that belong together."""
+    def reading(self) -> Iterator[None]:
+        """See Warehouse."""
         yield
 
     def _one(self, name: str, sql: str, **parameters: Any) -> tuple[Any, ...]:

@@ -84,7 +84,7 @@ def test_an_adoption_that_was_cut_off_is_completed_by_the_next_run(on: Any) -> N
 @pytest.mark.parametrize(
     ("rows", "types", "said"),
     [
-        ([fill(1), fill(1)], {}, "1 keys stand there more than once: copy one row of each into a new table"),
+        ([fill(1), fill(1)], {}, "1 keys stand there more than once: `polytrades repair` keeps the newest row of each"),
         ([fill(1, tx_hash="0x" + "A" * 64)], {}, "1 rows have capital letters in a key"),
         ([fill(1, order_hash=None)], {}, "1 rows have no wallet_address, tx_hash, order_hash or timestamp"),
         ([], {"taker": "absent"}, "The column taker (string) is missing: alter table"),

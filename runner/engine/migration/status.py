@@ -61,8 +61,9 @@ class MigrationStatus:
 
 def look(warehouse: Warehouse) -> MigrationStatus:
     """Reads what was recorded."""
-    migration = plan.newest(warehouse)
-    verdicts = [
-        found for found in warehouse.verifications() if migration and found.migration_id == migration.migration_id
-    ]
+    with warehouse.reading():
+        migration = plan.newest(warehouse)
+        verdicts = [
+            found for found in warehouse.verifications() if migration and found.migration_id == migration.migration_id
+        ]
     return MigrationStatus(migration, verdicts[0] if verdicts else None)
