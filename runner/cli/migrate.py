@@ -12,7 +12,7 @@ Staging = Annotated[
     typer.Option(
         "--staging",
         metavar="TABLE",
-        help="The table to move (`schema.table`), or a pattern of Parquet files, quoted: 'staging/*.parquet'.",
+        help="The table to move (`schema.table`), or a pattern of Parquet or CSV files, quoted: 'staging/*.parquet'.",
     ),
 ]
 

@@ -47,7 +47,7 @@ def _run_slices(
 ) -> None:
     began = time.monotonic()
     with (
-        upstream_intake(settings, warehouse, summary.run_id) as intake,
+        upstream_intake(settings, warehouse, summary.run_id, options.again) as intake,
         upstream_of(settings, warehouse, summary.run_id, options.max_requests) as upstream,
     ):
         summary.counts = intake.counts

@@ -188,20 +188,22 @@ def upstream_of(
     return OrderApi(settings, max_requests)
 
 
-def upstream_intake(settings: Settings, warehouse: Warehouse, run_id: str) -> Intake:
+def upstream_intake(settings: Settings, warehouse: Warehouse, run_id: str, again: bool = False) -> Intake:
     """The door for the chosen source's records."""
     if settings.source == "polygon":
-        return Intake(warehouse, polygon.SOURCE, _swept_spool(settings), run_id, settings.batch_rows)
-    return intake_for(settings, warehouse, orders.dialect_of(settings), run_id)
+        return Intake(warehouse, polygon.SOURCE, _swept_spool(settings), run_id, settings.batch_rows, again=again)
+    return intake_for(settings, warehouse, orders.dialect_of(settings), run_id, again)
 
 
-def intake_for(settings: Settings, warehouse: Warehouse, dialect: orders.Dialect | None, run_id: str) -> Intake:
+def intake_for(
+    settings: Settings, warehouse: Warehouse, dialect: orders.Dialect | None, run_id: str, again: bool = False
+) -> Intake:
     """The door for records of an order API, or of files (no dialect)."""
     spool = _swept_spool(settings)
     if dialect is None:
         return Intake(warehouse, files.SOURCE, spool, run_id, settings.batch_rows)
     fields = dialect.extra_fields, dialect.optional_fields
-    return Intake(warehouse, dialect.source, spool, run_id, settings.batch_rows, *fields)
+    return Intake(warehouse, dialect.source, spool, run_id, settings.batch_rows, *fields, again=again)
 
 
 def _swept_spool(settings: Settings) -> Path:

@@ -20,10 +20,11 @@ FROM_BATCH = ("source", "batch_id", "landed_at", "landed_on")
 class BatchBuilder:
     """Collects rows of one landing table; `build` writes them. One builder, one batch.
 
-    Rows are in the order of the table's columns, without the last four, which the batch gives.
+    Rows are in the order of the table's columns, without the last four, which the batch gives. The same rows are the
+    same batch, which lands once; with another `salt` they are another one.
     """
 
-    def __init__(self, landing_table: str, source: str, spool: Path) -> None:
+    def __init__(self, landing_table: str, source: str, spool: Path, salt: str = "") -> None:
         self._table = project.source_table("landing", landing_table)
         columns = {name: kind for name, kind in self._table.columns.items() if name not in FROM_BATCH}
         self._schema = pa.schema([(name, TYPES[kind]) for name, kind in columns.items()])
@@ -32,7 +33,7 @@ class BatchBuilder:
         self._parts: list[pa.RecordBatch] = []
         self._rows: list[tuple[Any, ...]] = []
         self._count = 0
-        self._identity = hashlib.sha256(f"{READER_VERSION}\0{landing_table}\0{source}\0".encode())
+        self._identity = hashlib.sha256(f"{READER_VERSION}\0{landing_table}\0{source}\0{salt}".encode())
 
     def __len__(self) -> int:
         return self._count

@@ -62,7 +62,8 @@ class Intake:
 
     What has been covered is handed in when its last record has been, and is landed with the batch that holds that
     record or after it: never before. Not for two threads at a time. Another `landing_table` than trades is of the same
-    columns and is not merged: what lands there is compared.
+    columns and is not merged: what lands there is compared. With `again` a run's batches land although the same have
+    landed before: what was merged of those may be gone since.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Intake:
         extra_fields: tuple[str, ...] = (),
         optional_fields: tuple[str, ...] = (),
         landing_table: str = "trades",
+        again: bool = False,
     ) -> None:
         self.counts = Counts()
         self._landing_table = landing_table
@@ -88,6 +90,7 @@ class Intake:
         self._source = source
         self._spool = spool
         self._run_id = run_id
+        self._salt = run_id if again else ""
         self._batch_rows = batch_rows
         self._now = utc_now()
         self._lander = ThreadPoolExecutor(1, thread_name_prefix="lander")
@@ -96,7 +99,7 @@ class Intake:
         self._start_batch()
 
     def _start_batch(self) -> None:
-        self._builder = BatchBuilder(self._landing_table, self._source, self._spool)
+        self._builder = BatchBuilder(self._landing_table, self._source, self._spool, self._salt)
         self._rejections: list[Rejection] = []
         self._covered: list[Covered] = []
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from runner import project
-from runner.warehouse.protocol import ChainDifference, ChainFill, KnownBlock, Reconciliation
+from runner.warehouse.protocol import ChainFill, KnownBlock, Reconciliation, SourceDifference
 from runner.warehouse.statements import Statements
 from runner.windows import utc_now
 
@@ -99,6 +99,7 @@ class ChainState(Statements):
             [
                 {
                     "run_id": reconciliation.run_id,
+                    "source": reconciliation.source,
                     "compared": reconciliation.compared,
                     "wallet_address": wallet,
                     "window_start": reconciliation.window_start,
@@ -109,13 +110,13 @@ class ChainState(Statements):
             ],
         )
 
-    def chain_differences(self) -> list[ChainDifference]:
+    def source_differences(self) -> list[SourceDifference]:
         """See Warehouse."""
         rows = self._query(
-            "chain_differences",
+            "source_differences",
             "select wallet_address, filled_on, difference, count(*) as keys, "
             "min(concat(tx_hash, ' ', order_hash)) as example "
-            f"from {self._quoted(self._schemas.monitoring, 'mon_chain_differences')} "
+            f"from {self._quoted(self._schemas.monitoring, 'mon_source_differences')} "
             "group by wallet_address, filled_on, difference order by wallet_address, filled_on, difference",
         )
-        return [ChainDifference(*row) for row in rows]
+        return [SourceDifference(*row) for row in rows]

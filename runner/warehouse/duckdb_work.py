@@ -1,5 +1,8 @@
 """DuckDB's side of a migration: work tables are Parquet files beside the DuckDB file, and memory is bounded."""
 
+import csv
+import gzip
+import hashlib
 import re
 import shutil
 import threading
@@ -103,7 +106,7 @@ class DuckDBWork(Migration):
         if files is None:
             if not _TABLE.fullmatch(name):
                 raise UsageError(
-                    f"{name!r} is neither a table (`schema.table`) nor a pattern of .parquet files. Name one of them."
+                    f"{name!r} is neither a table (`schema.table`) nor a pattern of .parquet or .csv files. Name one."
                 )
             schema, _, table = name.rpartition(".")
             schema = schema or self._schemas.production
@@ -116,14 +119,41 @@ class DuckDBWork(Migration):
             identity = f"{rows} rows"
         else:
             name = str(Path(name).absolute())
-            relation = f"read_parquet({_text(name)})"
+            stamps = " ".join(f"{file.name}:{file.stat().st_size}:{file.stat().st_mtime_ns}" for file in files)
+            parquet = name if name.endswith(".parquet") else str(self._as_parquet(name, files, stamps))
+            relation = f"read_parquet({_text(parquet)})"
             with duckdb.connect() as connection:
                 described = connection.execute(f"describe select * from {relation}").fetchall()
-                rows = _one(connection.execute(f"select sum(num_rows) from parquet_file_metadata({_text(name)})"))
+                rows = _one(connection.execute(f"select sum(num_rows) from parquet_file_metadata({_text(parquet)})"))
             columns = tuple(row[0] for row in described)
-            stamps = [f"{file.name}:{file.stat().st_size}:{file.stat().st_mtime_ns}" for file in files]
-            identity = f"{rows} rows, {' '.join(stamps)}"
+            identity = f"{rows} rows, {stamps}"
         return Staging(name, relation, columns, rows, identity, is_table=files is None)
+
+    def _as_parquet(self, name: str, files: Sequence[Path], stamps: str) -> Path:
+        """CSV files as one Parquet file beside the DuckDB file, made once: a row of CSV has no place to be found by.
+
+        All columns are text, as they were written; the migration makes types of them. Nothing is guessed: a line that
+        is not of the header's columns ends it.
+        """
+        identity = hashlib.sha256(f"{name}\0{stamps}".encode()).hexdigest()[:16]
+        made = self._work_folder / f"csv-{identity}.parquet"
+        if made.exists():
+            return made
+        self._work_folder.mkdir(parents=True, exist_ok=True)
+        writing = made.with_suffix(".writing")
+        header = _header(files)
+        columns = ", ".join(f"{_text(column)}: 'VARCHAR'" for column in header)
+        source = f"read_csv({_text(name)}, header = true, auto_detect = false, columns = {{{columns}}})"
+        with duckdb.connect() as connection:
+            connection.execute(f"set memory_limit = {_text(self._settings.migration_memory)}")
+            connection.execute("set preserve_insertion_order = false")
+            try:
+                connection.execute(f"copy (from {source}) to {_text(str(writing))} (format parquet)")
+            except duckdb.Error as error:
+                writing.unlink(missing_ok=True)
+                raise UsageError(f"{name} cannot be read as CSV: {error} Mend the line, or write Parquet.") from None
+        writing.replace(made)
+        return made
 
     def keep(self, statement: str, place: str, sql: str, **parameters: Any) -> int:
         """See Migrating. Written under another name and renamed, so that a file that is there is whole."""
@@ -195,18 +225,29 @@ class DuckDBWork(Migration):
 
 def _files(name: str) -> list[Path] | None:
     """The files that a pattern means; None if it is no pattern."""
-    if not name.endswith(".parquet"):
-        if name.endswith((".csv", ".csv.gz")):
-            raise UsageError(
-                f"{name} is CSV, in which a row has no place that can be found again. Make a table or a Parquet file "
-                f"of it: copy (from read_csv('{name}')) to 'staging.parquet'."
-            )
+    if not name.endswith((".parquet", ".csv", ".csv.gz")):
         return None
     pattern = Path(name)
     files = sorted(Path(pattern.anchor or ".").glob(str(pattern.relative_to(pattern.anchor))))
     if not files:
         raise UsageError(f"No file is called {name}. Quote the pattern, so that the shell leaves it alone.")
     return files
+
+
+def _header(files: Sequence[Path]) -> list[str]:
+    """The columns that the CSV files have, by their first lines."""
+    headers = {}
+    for file in files:
+        with gzip.open(file, "rt") if file.suffix == ".gz" else file.open() as lines:
+            headers[file] = next(csv.reader(lines), [])
+    first, *others = headers
+    for other in others:
+        if headers[other] != headers[first]:
+            raise UsageError(
+                f"{other} begins with {','.join(headers[other])[:200]!r}, and {first} with "
+                f"{','.join(headers[first])[:200]!r}. Give all files the same header, or move one after the other."
+            )
+    return headers[first]
 
 
 def _remove(path: Path) -> None:

@@ -142,7 +142,7 @@ class Migrating(Protocol):
     """The part of a warehouse that moves a table. Statements are what dbt has compiled from analyses/migration."""
 
     def find_staging(self, name: str) -> Staging:
-        """Looks at a table (`schema.table`) or a pattern of Parquet files.
+        """Looks at a table (`schema.table`) or a pattern of Parquet or CSV files.
 
         Raises:
             UsageError: there is none, or it is no table of trades.

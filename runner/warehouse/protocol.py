@@ -109,9 +109,10 @@ class ChainFill:
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """What was compared with the chain: `trades` or an order API's source, of whom, and when."""
+    """What was compared with what `source` tells: `trades` or an order API's source; of whom, and when."""
 
     run_id: str
+    source: str
     compared: str
     wallets: list[str]
     window_start: datetime
@@ -119,8 +120,8 @@ class Reconciliation:
 
 
 @dataclass(frozen=True)
-class ChainDifference:
-    """Keys of a wallet's day that differ from the chain: `missing`, `extra` or `different`. `example`: one of them."""
+class SourceDifference:
+    """Keys of a wallet's day that a source tells otherwise: `missing`, `extra`, `different`. `example`: one of them."""
 
     wallet_address: str
     filled_on: date
@@ -312,10 +313,10 @@ class Warehouse(Migrating, Protocol):
         """
 
     def note_reconciliation(self, reconciliation: Reconciliation, at: datetime) -> None:
-        """Records what was compared with the chain; the newest is what `mon_chain_differences` shows."""
+        """Records what was compared with a source; the newest is what `mon_source_differences` shows."""
 
-    def chain_differences(self) -> list[ChainDifference]:
-        """What `mon_chain_differences` shows, by wallet, day and kind of difference."""
+    def source_differences(self) -> list[SourceDifference]:
+        """What `mon_source_differences` shows, by wallet, day and kind of difference."""
 
     def differences(self, sources: Sequence[str]) -> list[Difference]:
         """Windows in which another number of records came than was declared, the newest first, at most 1,000."""

@@ -193,7 +193,7 @@ def _work_without_dbt(world: _World) -> list[Twice]:
             ),
             _twice(
                 "note_reconciliation",
-                lambda: warehouse.note_reconciliation(Reconciliation(RUN, "trades", [WALLET], AT, AT), AT),
+                lambda: warehouse.note_reconciliation(Reconciliation(RUN, "polygon", "trades", [WALLET], AT, AT), AT),
                 lambda: world.ask("select distinct * from polytrades_state.reconciliations"),
             ),
             _twice(
@@ -278,7 +278,7 @@ def _ask(world: _World) -> None:
         assert duplicates.repair(chosen, warehouse, None, confirmed, Progress()) == (1, 1)
         find_gaps(chosen.model_copy(update={"source": "polygon"}), warehouse, quiet_days=30)
         assert warehouse.chain_fills(1, 10**9, AT, AT) == []
-        assert warehouse.chain_differences() == []
+        assert warehouse.source_differences() == []
         warehouse.checkpoint_moves(WALLET)
         warehouse.rejected_records("bad_side", 10)
         emptied = warehouse.empty_merged_days((utc_now() + timedelta(days=1)).date())

@@ -81,7 +81,7 @@ def test_a_night_from_the_chain_and_one_after_a_reorganisation(
     window = ("--from", "2026-01-29", "--to", "2026-02-01")
     found = home.polytrades("reconcile", "--source", "polygon", *window, "--json", check=False)
     assert found.code == 4, found.stderr
-    assert found.json["chain_fills"] == len(now)
+    assert found.json["source_fills"] == len(now)
     differences = {(each["wallet"], each["difference"]) for each in found.json["differences"]}
     assert differences == {(wallet, "missing")}
     assert tx_hash in {each["example"].split()[0] for each in found.json["differences"]}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from bench.legacy import FULL_SCALE, Shape
@@ -82,6 +83,34 @@ def test_a_table_is_audited_copied_verified_dropped_and_brought_back(
     assert migrate(home, "status")["stage"] == "rolled back"
     assert json.loads(home.polytrades("status", "--json", check=False).stdout)["migration"] is None
     migrate(home, "rollback", code=2)
+
+
+@pytest.mark.duckdb_only("BigQuery loads files into a table first")
+def test_files_of_csv_are_moved_as_the_same_rows_of_parquet_are(
+    target: str, table: LegacyTable, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    home = home_on(target, tmp_path, request)
+    table.put_into(home)
+    files = tmp_path / "files"
+    files.mkdir()
+    half = f"from '{table.file('staging')}' where hash(id) % 2"
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'Asia/Kolkata'")  # instants carry their offset, whatever it is
+        for number in (0, 1):
+            connection.execute(f"copy ({half} = {number}) to '{files}/{number}.csv' (header)")
+    copied = migrate(home, "copy", "--staging", f"{files}/*.csv")
+    assert copied["copied"] == table.answer["to_copy"]
+    assert sorted(stored(home), key=repr) == sorted(table.expected(), key=repr)
+    assert migrate(home, "verify")["is_green"]
+    assert "deletes no files" in migrate(home, "drop", "--dry-run", code=2)["error"]
+
+    (files / "2.csv").write_text("id,wallet_address\n")
+    assert "the same header" in migrate(home, "audit", "--staging", f"{files}/*.csv", code=2)["error"]
+    with (files / "1.csv").open("a") as file:
+        file.write("a,line,that,is,too,short\n")
+    refused = migrate(home, "audit", "--staging", f"{files}/1.csv", code=2)["error"]
+    assert "cannot be read as CSV" in refused
+    assert "a,line,that,is,too,short" in refused
 
 
 # A verdict that can be red.

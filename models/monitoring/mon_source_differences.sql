@@ -15,14 +15,8 @@ with compared_wallets as (
 
 told as (
     select
-        told.source,
-        told.wallet_address,
-        told.tx_hash,
-        told.order_hash,
-        told.traded_at as filled_at,
-        coalesce(told.shares_raw, {{ try_cast_to('round(told.shares_normalized * 1000000)', 'bigint') }}) as shares_raw,
-        coalesce(told.usdc_raw, {{ try_cast_to('round(told.price * told.shares_raw)', 'bigint') }}) as usdc_raw,
-        told.log_index
+        told.*,
+        coalesce(told.shares_raw, {{ shares_in_units('told.shares_normalized') }}) as exact_shares_raw
     from {{ source('landing', 'reconciled_fills') }} as told
     inner join {{ source('landing', 'batches') }} as batches
         on told.batch_id = batches.batch_id
@@ -33,18 +27,44 @@ told as (
         and batches.run_id = '{{ newest.run_id }}'
 ),
 
--- A fill that a node or an API gives twice is one fill.
-chain as (
+valued as (
+    select
+        *,
+        coalesce(usdc_raw, {{ usdc_in_units('price', 'exact_shares_raw') }}) as exact_usdc_raw
+    from told
+),
+
+-- Under the key that the fill has in `trades`. A fill that a source gives twice is one fill.
+keyed as (
     select distinct
+        source,
+        {{ hex_key('wallet_address') }} as wallet_address,
+        {{ hex_key('tx_hash') }} as tx_hash,
+        coalesce(
+            {{ repaired_order_hash('order_hash', 'record_id', 'tx_hash') }},
+            {{ stand_in_order_hash(
+                hex_key('wallet_address'), hex_key('tx_hash'), 'token_id', 'side', 'exact_shares_raw', 'exact_usdc_raw'
+            ) }}
+        ) as order_hash,
+        traded_at as filled_at,
+        exact_shares_raw as shares_raw,
+        exact_usdc_raw as usdc_raw,
+        log_index
+    from valued
+),
+
+source_keys as (
+    select
         wallet_address,
         tx_hash,
         order_hash,
-        filled_at,
-        shares_raw,
-        usdc_raw,
-        log_index
-    from told
-    where source = 'polygon'
+        min(filled_at) as filled_at,
+        count(*) as fill_count,
+        sum(shares_raw) as shares_raw,
+        sum(usdc_raw) as usdc_raw
+    from keyed
+    where source = '{{ newest.source }}'
+    group by wallet_address, tx_hash, order_hash
 ),
 
 theirs as (
@@ -63,8 +83,12 @@ theirs as (
     where
         fills.timestamp >= {{ instant_literal(newest.since) }}
         and fills.timestamp < {{ instant_literal(newest.before) }}
+        {% if newest.wallets %}
+        -- As literals too, by which BigQuery leaves out what is clustered elsewhere.
+        and fills.wallet_address in ('{{ newest.wallets | join("', '") }}')
+        {% endif %}
     {% else %}
-    select distinct
+    select
         wallet_address,
         tx_hash,
         order_hash,
@@ -72,22 +96,9 @@ theirs as (
         shares_raw,
         usdc_raw,
         log_index
-    from told
+    from keyed
     where source = '{{ newest.compared }}'
     {% endif %}
-),
-
-chain_keys as (
-    select
-        wallet_address,
-        tx_hash,
-        order_hash,
-        min(filled_at) as filled_at,
-        count(*) as fill_count,
-        sum(shares_raw) as shares_raw,
-        sum(usdc_raw) as usdc_raw
-    from chain
-    group by wallet_address, tx_hash, order_hash
 ),
 
 their_keys as (
@@ -104,35 +115,36 @@ their_keys as (
 )
 
 select
-    coalesce(chain_keys.wallet_address, their_keys.wallet_address) as wallet_address,
-    {{ utc_day('coalesce(chain_keys.filled_at, their_keys.filled_at)') }} as filled_on,
-    coalesce(chain_keys.tx_hash, their_keys.tx_hash) as tx_hash,
-    coalesce(chain_keys.order_hash, their_keys.order_hash) as order_hash,
+    coalesce(source_keys.wallet_address, their_keys.wallet_address) as wallet_address,
+    {{ utc_day('coalesce(source_keys.filled_at, their_keys.filled_at)') }} as filled_on,
+    coalesce(source_keys.tx_hash, their_keys.tx_hash) as tx_hash,
+    coalesce(source_keys.order_hash, their_keys.order_hash) as order_hash,
     case
         when their_keys.tx_hash is null then 'missing'
-        when chain_keys.tx_hash is null then 'extra'
+        when source_keys.tx_hash is null then 'extra'
         else 'different'
     end as difference,
-    chain_keys.fill_count as chain_fills,
+    source_keys.fill_count as source_fills,
     their_keys.fill_count as their_fills,
-    chain_keys.shares_raw as chain_shares_raw,
+    source_keys.shares_raw as source_shares_raw,
     their_keys.shares_raw as their_shares_raw,
-    chain_keys.usdc_raw as chain_usdc_raw,
+    source_keys.usdc_raw as source_usdc_raw,
     their_keys.usdc_raw as their_usdc_raw,
+    '{{ newest.source }}' as source,
     '{{ newest.compared }}' as compared,
     '{{ newest.run_id }}' as run_id
-from chain_keys
+from source_keys
 full outer join their_keys
     on
-        chain_keys.wallet_address = their_keys.wallet_address
-        and chain_keys.tx_hash = their_keys.tx_hash
-        and chain_keys.order_hash = their_keys.order_hash
+        source_keys.wallet_address = their_keys.wallet_address
+        and source_keys.tx_hash = their_keys.tx_hash
+        and source_keys.order_hash = their_keys.order_hash
 where
-    chain_keys.tx_hash is null
+    source_keys.tx_hash is null
     or their_keys.tx_hash is null
-    or chain_keys.fill_count <> their_keys.fill_count
-    or chain_keys.shares_raw <> their_keys.shares_raw
-    or abs(chain_keys.usdc_raw - their_keys.usdc_raw) > chain_keys.fill_count
+    or source_keys.fill_count <> their_keys.fill_count
+    or source_keys.shares_raw <> their_keys.shares_raw
+    or abs(source_keys.usdc_raw - their_keys.usdc_raw) > source_keys.fill_count
 
 {% else %}
 
@@ -142,12 +154,13 @@ select
     tx_hash,
     order_hash,
     side as difference,
-    shares_raw as chain_fills,
+    shares_raw as source_fills,
     shares_raw as their_fills,
-    shares_raw as chain_shares_raw,
+    shares_raw as source_shares_raw,
     shares_raw as their_shares_raw,
-    usdc_raw as chain_usdc_raw,
+    usdc_raw as source_usdc_raw,
     usdc_raw as their_usdc_raw,
+    source,
     source as compared,
     source as run_id
 from {{ ref('fills') }}
