@@ -6,7 +6,8 @@ Makes a staging table (bench/legacy.py) of `scale` times 165,569,306 rows, and a
 it; then, one after the other in the same run and on the same files: a scan of all columns, a count of keys, the fastest
 bare de-duplication that we could write (late materialisation by a hash of the key), and `polytrades migrate audit`,
 `copy` and `verify`. Each with its wall time, the most memory that its processes held and the most disk that it took
-beside the warehouse. Writes bench/results/migrate.json.
+beside the warehouse. Last, nights on the migrated table and, in turns, on one with the same rows that nights wrote:
+seconds of the nodes that read or write `trades`. Writes bench/results/migrate.json.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import json
 import os
 import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -33,6 +35,9 @@ BIN = Path(sys.executable).parent
 KEY = (
     "hash(lower(wallet_address), lower(tx_hash), lower(id)), hash(lower(id) || lower(tx_hash) || lower(wallet_address))"
 )
+NIGHT = 15_000
+"""Records; half of them are stored already."""
+NODES = ("int_trades_stored", "trades")
 ADDRESS = "file_index * 1073741824 + file_row_number"
 FLOORS = {
     "scan of all columns": ["select max(hash(columns(*))) from {files}"],
@@ -158,8 +163,8 @@ class Home:
             "DBT_TARGET_PATH": str(folder / "target"),
         }
 
-    def dbt(self, *arguments: str) -> None:
-        """Runs dbt."""
+    def dbt(self, *arguments: str) -> dict[str, float]:
+        """Runs dbt; gives the seconds of each node."""
         places = [
             "--project-dir",
             str(ROOT),
@@ -169,6 +174,8 @@ class Home:
             str(self.folder / "logs"),
         ]
         self._run([str(BIN / "dbt"), *arguments, *places])
+        results = json.loads((self.folder / "target" / "run_results.json").read_text())["results"]
+        return {result["unique_id"].split(".")[2]: result["execution_time"] for result in results}
 
     def polytrades(self, *arguments: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """Runs a command; gives its JSON and what was measured."""
@@ -193,6 +200,64 @@ class Home:
                 "insert into trades by name select * exclude (is_overlap), 'exact' as key_quality, 'dome' as source "
                 f"from ({production(shape)}) order by timestamp, wallet_address, tx_hash, order_hash"
             )
+
+    def grow_from(self, other: "Home") -> None:
+        """Gets the rows of another one as nights would have written them: day by day."""
+        self.dbt("build", "--exclude-resource-type", "unit_test")
+        with duckdb.connect(str(self.file)) as connection:
+            connection.execute(f"set TimeZone = 'UTC'; attach '{other.file}' as migrated (read_only)")
+            days = connection.execute(
+                "select distinct cast(timestamp as date) as day from migrated.main.trades order by day"
+            ).fetchall()
+            for (day,) in days:
+                connection.execute(
+                    "insert into main.trades by name select * from migrated.main.trades where timestamp >= ? "
+                    "and timestamp < ? + interval 1 day order by timestamp, wallet_address, tx_hash, order_hash",
+                    [day, day],
+                )
+
+    def night(self, number: int, days_ago: int) -> float:
+        """Lands records of the day so long before the newest and merges them; gives the seconds of NODES."""
+        batch = f"night-{number}-{days_ago}"
+        columns = "wallet_address, order_hash, side, token_id, price, shares_normalized, shares_raw"
+        stored = f"(select * from trades where cast(timestamp as date) = $day limit {NIGHT // 2})"
+        with duckdb.connect(str(self.file)) as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            newest = "select cast(max(timestamp) as date) - cast(? as integer) from trades where source = 'legacy'"
+            [(day,)] = connection.execute(newest, [days_ago]).fetchall()
+            count = connection.execute(
+                f"""
+                insert into landing.trades by name
+                select *, 'dome' as source, $batch as batch_id, now() as landed_at, current_date as landed_on
+                from (
+                    select {columns}, tx_hash, timestamp as traded_at from {stored}
+                    union all
+                    select {columns}, '0x' || md5($batch || tx_hash) || md5(tx_hash), timestamp from {stored}
+                )
+                """,
+                {"batch": batch, "day": day},
+            ).fetchall()[0][0]
+            connection.execute(
+                "insert into landing.batches values (?, 'trades', 'dome', ?, 'bench', now(), current_date)",
+                [batch, count],
+            )
+        seconds = self.dbt("build", "-s", "pending_batches+", "--exclude", "test_type:unit", "path:models/monitoring")
+        return sum(seconds[node] for node in NODES)
+
+
+def nights(migrated: Home, native: Home, rounds: int = 3) -> dict[str, Any]:
+    """Nights of the newest day and of one in the past, in turns; medians of seconds, and how they relate."""
+    found: dict[str, Any] = {}
+    for name, days_ago in (("newest day", 0), ("200 days before", 200)):
+        seconds: dict[str, list[float]] = {"migrated": [], "native": []}
+        for number in range(rounds + 1):
+            for which, home in (("migrated", migrated), ("native", native)):
+                taken = home.night(number, days_ago)
+                if number:  # the first warms up what the following ones find warm
+                    seconds[which].append(taken)
+        medians = {which: round(statistics.median(taken), 3) for which, taken in seconds.items()}
+        found[name] = {**medians, "ratio": round(medians["migrated"] / medians["native"], 2)}
+    return found
 
 
 def main() -> None:
@@ -247,6 +312,11 @@ def measure(shape: Shape, folder: Path, memory: str, files: int, say: Callable[[
     found["copy_to_bare_cpu"] = round(cpu, 2)
     found["copy_steps"] = copied["seconds"]
     found["verify_steps"] = verdict["seconds"]
+    native = Home(folder / "native", memory)
+    if not native.file.exists():
+        native.grow_from(home)
+    found["nights"] = nights(home, native)
+    say(f"a night on the migrated table beside one that has grown: {found['nights']}")
     say(f"copy takes {found['copy_to_bare']} times as long as the bare de-duplication")
     return found
 
