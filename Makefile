@@ -11,7 +11,7 @@ EMULATOR := $(VENV)/emulator
 EMULATOR_FILES := runner_tests/bigquery/emulator
 FIND_PYTHON313 := PATH="$(CURDIR)/$(BIN):$$PATH" sh $(EMULATOR_FILES)/find_python313.sh
 
-.PHONY: help install install-bigquery install-alerts install-dev demo test chaos soak chaos-again emulator lint format docs bench bench-migrate requirements clean
+.PHONY: help install install-bigquery install-alerts install-dev demo test test-all chaos soak chaos-again emulator lint format docs bench bench-migrate requirements clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,10 +66,13 @@ $(VENV)/profiles/profiles.yml: profiles.example.yml $(VENV)/.made
 demo: install ## Two nights on a simulated Polymarket: install, sync twice, show the result
 	$(BIN)/polytrades demo
 
-test: install-dev ## Run every test; those of BigQuery need a Python 3.13 beside
+test: install-dev ## Run the tests; those of BigQuery need a Python 3.13 beside
 	@if $(FIND_PYTHON313) > /dev/null; then $(MAKE) --no-print-directory $(VENV)/.emulator; \
 	  else echo "*** NOTHING OF BIGQUERY IS TESTED: there is no Python 3.13 for its emulator. ***"; fi
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(SELECTED)
+
+test-all: SELECTED = -m "not chaos"
+test-all: test ## Run every test on both targets: on an emulator on two cores that takes most of an hour
 
 chaos: install-dev $(VENV)/.emulator ## Kills, failpoints, bad upstreams on both targets; at most an hour, goes on where it was stopped
 	$(BIN)/python -m pytest -m chaos -s runner_tests/models runner_tests/chaos

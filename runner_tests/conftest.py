@@ -41,10 +41,15 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that uses `target` is one for each of them; for DuckDB alone where a marker says why."""
+    """A test that uses `target` is one for each of them, unless a marker says why it is for DuckDB alone or first."""
     if "target" in metafunc.fixturenames:
-        is_only_duckdb = metafunc.definition.get_closest_marker("duckdb_only") is not None
-        metafunc.parametrize("target", TARGETS[:1] if is_only_duckdb else TARGETS, indirect=True, scope="session")
+        markers = {marker.name for marker in metafunc.definition.iter_markers()}
+        duckdb, emulator = TARGETS
+        targets = [pytest.param(duckdb, id=duckdb)]
+        if "duckdb_only" not in markers:
+            marks = [pytest.mark.at_length] if "duckdb_first" in markers else []
+            targets.append(pytest.param(emulator, id=emulator, marks=marks))
+        metafunc.parametrize("target", targets, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -267,6 +268,14 @@ class Home:
                 connection.execute("set TimeZone = 'UTC'")
                 return connection.execute(sql, parameters or []).fetchall()
         return [tuple(row.values()) for row in self.bigquery_rows(sql, parameters or [])]
+
+    def query_once_free(self, sql: str) -> list[tuple[Any, ...]]:
+        """The same of a DuckDB file that a process which has just been killed may still hold."""
+        while True:
+            try:
+                return self.query(sql)
+            except duckdb.IOException:
+                time.sleep(0.05)
 
     def bigquery_rows(self, sql: str, parameters: list[Any]) -> Iterable[Row]:
         """The same where the warehouse is a project."""

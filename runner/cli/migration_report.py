@@ -157,6 +157,8 @@ def undone_text(undone: Undone, dry_run: bool) -> str:
 
 def status_text(found: MigrationStatus, log: list[str]) -> str:
     """How far a migration is."""
+    if found.migration is None and log:
+        return "\n".join(["No step of a migration is done yet. The last one behind a terminal says:", *log])
     if found.migration is None:
         return f"Nothing has been migrated here. Next: {found.next_step}"
     rows = sum(found.months.values())

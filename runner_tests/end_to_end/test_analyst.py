@@ -16,6 +16,7 @@ def contents(home: Home) -> dict[str, list[tuple[object, ...]]]:
     return {mart: home.rows(mart) for mart in MARTS}
 
 
+@pytest.mark.duckdb_first("a build by hand is tried there below")
 def test_in_an_empty_folder_plain_dbt_build_passes_with_no_rows_twice(home: Home) -> None:
     for _ in range(2):
         home.dbt("build")
@@ -45,6 +46,7 @@ def test_a_build_by_hand_gives_the_tables_of_the_runner_and_a_second_one_changes
     assert contents(by_hand) == built
 
 
+@pytest.mark.duckdb_first("the statements of both are sent by test_statements.py")
 def test_fresh_sources_and_the_documentation_pass(by_hand: Home) -> None:
     assert "PASS freshness of landing.batches" in by_hand.dbt("source", "freshness").stdout
     by_hand.dbt("docs", "generate")
@@ -52,6 +54,7 @@ def test_fresh_sources_and_the_documentation_pass(by_hand: Home) -> None:
     assert {f"model.polytrades.{mart}" for mart in MARTS} <= catalog["nodes"].keys()
 
 
+@pytest.mark.duckdb_first("the views are the same SQL")
 def test_in_a_schema_of_ones_own_the_marts_are_views_over_production_and_nothing_is_merged(by_hand: Home) -> None:
     by_hand.land(order(tx_hash="0x" + "9" * 64))
     by_hand.dbt(*BUILD, schema="anna")

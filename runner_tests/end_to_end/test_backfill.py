@@ -50,6 +50,7 @@ def keys(home: Home) -> list[Key]:
     return sorted((*row,) for row in home.query("select wallet_address, tx_hash, order_hash from trades"))
 
 
+@pytest.mark.duckdb_first("coverage is kept by statements of test_landing.py")
 def test_what_since_left_out_is_fetched_by_a_backfill_that_may_be_cut_off_and_asks_nothing_twice(
     home: Home, past: Past
 ) -> None:
@@ -132,6 +133,7 @@ def test_a_wallet_that_failed_once_leaves_a_gap_that_is_listed_and_repaired(
     assert keys(home) == past.expected
 
 
+@pytest.mark.duckdb_first("rejected records are written as test_import.py writes them")
 def test_records_that_a_rule_refused_come_in_once_the_rule_lets_them(home: Home, past: Past) -> None:
     """A clock that was a month behind refused what lay in its future; with the right time they pass."""
     home.uses(past.running)

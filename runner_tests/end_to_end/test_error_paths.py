@@ -342,6 +342,7 @@ def was_built_before(home: Home) -> None:
     home.query("insert into state.recorded_settings (name, value) values ('missing_order_hash', 'distinct')")
 
 
+@pytest.mark.duckdb_first("what is said of it is the runner's")
 def test_a_warehouse_that_fails_after_landing_is_not_called_a_run_without_effect(at_world: Home, world: World) -> None:
     """Code 1 promises that nothing durable happened."""
     was_built_before(at_world)
@@ -359,6 +360,7 @@ def test_a_warehouse_that_fails_after_landing_is_not_called_a_run_without_effect
     ]
 
 
+@pytest.mark.duckdb_first("what is said of it is the runner's")
 def test_a_model_that_fails_is_named_with_dbt_s_reason_and_nothing_is_lost(at_world: Home, world: World) -> None:
     """Somebody's own table stands where ours must go."""
     was_built_before(at_world)

@@ -9,6 +9,7 @@ import pytest
 from runner_tests.support import Home, order
 
 
+@pytest.mark.duckdb_first("test_real_records.py lands and merges there")
 def test_good_records_are_merged_and_bad_ones_kept_with_their_reason(home: Home) -> None:
     bad = {
         "missing_wallet": order(user=None),

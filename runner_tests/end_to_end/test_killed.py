@@ -72,7 +72,7 @@ def test_dbt_dies_with_the_runner_that_started_it(home: Home, tmp_path: Path, st
     process.wait()
     while is_alive(dbt):
         time.sleep(0.02)
-    assert home.query("select count(*) from state.merged_batches") == [(0,)], "it went on to its end"
+    assert home.query_once_free("select count(*) from state.merged_batches") == [(0,)], "it went on to its end"
     assert home.polytrades("sync", "--json").json["pending_batches"] == 0
 
 

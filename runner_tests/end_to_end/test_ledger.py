@@ -56,6 +56,7 @@ def kept(table: str) -> str:
     return f"kept.{table.replace('.', '_')}"
 
 
+@pytest.mark.duckdb_first("which nodes ran is known to dbt")
 def test_no_selection_marks_a_batch_that_its_merge_did_not_hold(built: Home) -> None:
     """A walk through the ways to build only a part; after each the batch is pending for what did not hold it."""
     for arguments, marked, passes in (
@@ -74,6 +75,7 @@ def test_no_selection_marks_a_batch_that_its_merge_did_not_hold(built: Home) -> 
     assert hashes(built) == {"1", "2"}
 
 
+@pytest.mark.duckdb_first("the flag is dbt's")
 def test_a_full_refresh_keeps_the_history(built: Home) -> None:
     built.query("delete from landing.trades where tx_hash = ?", [f"0x{1:064x}"])
     built.dbt("build", "--full-refresh", "--exclude", "test_type:unit")
@@ -151,6 +153,7 @@ def test_a_row_that_another_writer_broke_does_not_hold_back_the_others(built: Ho
     assert built.query("select distinct reason from monitoring.mon_rejected_records") == [("bad_wallet",)]
 
 
+@pytest.mark.duckdb_first("the gate is one query, which test_statements.py sends")
 def test_a_batch_whose_rows_are_not_all_there_is_not_merged(built: Home) -> None:
     """The manifest speaks of another day than the rows: nothing is read, and nothing may count as merged."""
     built.query(
@@ -162,6 +165,7 @@ def test_a_batch_whose_rows_are_not_all_there_is_not_merged(built: Home) -> None
     assert (merged(built), hashes(built)) == (set(), {"1"})
 
 
+@pytest.mark.duckdb_first("the ledger is read once, by the same model")
 def test_a_batch_that_lands_while_dbt_runs_is_merged_next_time(built: Home) -> None:
     """The build is cut after the list was frozen; the batch that lands then is older than one already merged."""
     built.dbt("build", "-s", "pending_batches")
@@ -185,6 +189,7 @@ def test_rows_without_a_manifest_entry_are_never_read(built: Home) -> None:
     assert hashes(built) == {"1"}
 
 
+@pytest.mark.duckdb_first("test_checks.py plants one there")
 def test_a_duplicate_in_trades_raises_the_alarm_and_holds_nothing_back(built: Home) -> None:
     built.query("insert into trades select * from trades")
     failed = built.dbt("build", *ONLY_FILLS, check=False)
@@ -203,6 +208,7 @@ def test_two_fills_under_one_key_raise_the_alarm_and_hold_nothing_back(built: Ho
     assert sorted(built.query("select shares_raw from fills where tx_hash like '%2'")) == [(2_000_000,), (5_000_000,)]
 
 
+@pytest.mark.duckdb_first("the macro that stops it is not dispatched")
 def test_a_ledger_beside_a_missing_mart_stops_the_build_and_says_what_to_do(home: Home) -> None:
     home.land(fill(1))
     home.query("insert into state.merged_batches select batch_id, 'trades', landed_at, 'a build' from landing.batches")
@@ -212,6 +218,7 @@ def test_a_ledger_beside_a_missing_mart_stops_the_build_and_says_what_to_do(home
     assert "delete from" in failed.stdout
 
 
+@pytest.mark.duckdb_first("the macro that stops it is not dispatched")
 def test_the_state_of_one_production_schema_is_not_taken_for_another(built: Home) -> None:
     """What is merged, covered and adopted there would be taken for done here."""
     failed = built.dbt("build", "--vars", "production_schema: other", schema="other", check=False)
@@ -220,6 +227,7 @@ def test_the_state_of_one_production_schema_is_not_taken_for_another(built: Home
     assert built.tables("other") == {}
 
 
+@pytest.mark.duckdb_first("the macro that stops it is not dispatched")
 def test_another_policy_for_missing_order_hashes_is_refused(built: Home) -> None:
     failed = built.dbt("build", "--vars", "missing_order_hash: collapse", check=False)
     assert failed.code != 0

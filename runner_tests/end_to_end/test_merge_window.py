@@ -21,6 +21,7 @@ def sent(home: Home, model: str) -> str:
     return re.sub(r"\s+", " ", file.read_text())
 
 
+@pytest.mark.duckdb_first("test_statements.py looks for the days of every merge")
 def test_the_merge_that_ran_names_the_days_of_its_batch_and_no_others(home: Home) -> None:
     home.land(*[fill(number, f"2025-0{number}-15") for number in range(1, 10)])
     home.dbt("build", "--exclude", "test_type:unit")
@@ -84,12 +85,14 @@ def test_a_timestamp_that_moves_over_midnight_is_still_the_same_fill(moved: tupl
     assert instants(moved[0], MIDNIGHT) == [datetime(2026, 1, 27, 0, 0, 1, tzinfo=UTC)]
 
 
+@pytest.mark.duckdb_first("test_checks.py plants one there")
 def test_the_whole_table_test_sees_what_the_window_cannot(moved: tuple[Home, str]) -> None:
     home, said = moved
     assert instants(home, FAR_AWAY) == [datetime(2025, 1, day, tzinfo=UTC) for day in (1, 11)]
     assert "FAIL 1 trades_has_no_duplicate_keys" in said
 
 
+@pytest.mark.duckdb_first("the days are worked out by the same macro")
 def test_a_fill_that_comes_on_two_later_days_at_once_still_meets_its_stored_copy(moved: tuple[Home, str]) -> None:
     """The winner is two days away from what is stored; the record between has brought both into one fold."""
     assert instants(moved[0], AT_ONCE) == [datetime(2026, 1, 12, 12, tzinfo=UTC)]

@@ -166,6 +166,15 @@ class Verified:
     verification_id: str
     saved: Path
 
+    def before_the_copy(self, folder: Path) -> Home:
+        """Another home, as this one was when nothing had been copied."""
+        home = Home(folder)
+        shutil.copyfile(self.saved, home.duckdb_file)
+        home.query("delete from trades where source = 'legacy'")
+        home.query("delete from state.migration_steps")
+        home.query("delete from landing.rejected_records")
+        return home
+
     def put_back(self) -> None:
         """The file as it was when the verdict was given."""
         shutil.copyfile(self.saved, self.home.duckdb_file)
@@ -214,11 +223,7 @@ def test_a_staging_table_that_changed_after_its_verification_is_not_dropped(veri
 def test_a_copy_that_is_struck_goes_on_where_it_was(
     table: LegacyTable, tmp_path: Path, site: str, verified: Verified
 ) -> None:
-    home = Home(tmp_path)
-    shutil.copyfile(verified.saved, home.duckdb_file)
-    home.query("delete from trades where source = 'legacy'")
-    home.query("delete from state.migration_steps")
-    home.query("delete from landing.rejected_records")
+    home = verified.before_the_copy(tmp_path)
     home.variables["POLYTRADES_FAULT"] = site
     struck = home.polytrades("migrate", "copy", "--staging", STAGING, check=False)
     assert struck.code in (-9, 1, 3)
@@ -227,6 +232,20 @@ def test_a_copy_that_is_struck_goes_on_where_it_was(
     assert migrate(home, "copy", "--staging", STAGING)["copied"] == table.answer["to_copy"]
     assert sorted(stored(home), key=repr) == sorted(table.expected(), key=repr)
     assert migrate(home, "verify")["is_green"]
+
+
+def test_a_copy_behind_the_terminal_is_followed_by_status(
+    table: LegacyTable, tmp_path: Path, verified: Verified
+) -> None:
+    home = verified.before_the_copy(tmp_path)
+    started = migrate(home, "copy", "--staging", STAGING, "--background")
+    is_alive = True
+    while is_alive:
+        is_alive = Path(f"/proc/{started['pid']}").exists()
+        found = migrate(home, "status")
+    assert found["stage"] == "copied"
+    assert found["log"][-1] == "Next: polytrades migrate verify"
+    assert sorted(stored(home), key=repr) == sorted(table.expected(), key=repr)
 
 
 def test_what_came_since_a_copy_is_there_after_its_rollback_and_the_next_build(verified: Verified) -> None:

@@ -7,6 +7,7 @@ import pytest
 from runner_tests.support import ONLY_FILLS, Home, order
 
 
+@pytest.mark.duckdb_first("test_what_is_one_fill.py says it of both")
 @pytest.mark.parametrize(("policy", "quality"), [("distinct", "stand_in"), ("collapse", "collapsed")])
 def test_it_is_one_row_however_often_it_comes_until_its_hash_is_known(home: Home, policy: str, quality: str) -> None:
     unknown = order(order_hash=None)

@@ -46,6 +46,7 @@ def test_whoever_looks_while_a_sync_is_running_does_not_cost_the_night(at_world:
     assert at_world.query("select count(*) from trades") == [(200,)]
 
 
+@pytest.mark.duckdb_first("signals are the runner's")
 def test_a_run_that_is_told_to_end_takes_dbt_with_it_and_the_next_one_completes(at_world: Home) -> None:
     said = at_world.folder / "said"
     running = started(at_world, said, "sync", "--wallets", at_world.folder / "wallets.csv")

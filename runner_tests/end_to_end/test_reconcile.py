@@ -7,9 +7,12 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from runner_tests.support import UNTIL, Home, Running
 
 
+@pytest.mark.duckdb_first("test_statements.py sends the comparison")
 def test_fills_that_an_older_writer_left_out_are_listed_estimated_and_fetched(
     home: Home, start: Callable[..., Running], tmp_path: Path
 ) -> None:
