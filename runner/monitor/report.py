@@ -89,7 +89,7 @@ def render(status: Status, history: History, incidents: list[IncidentEvent], day
         runs=status.monitored.runs[:_ROWS_SHOWN],
         duplicates=history.duplicates[:_ROWS_SHOWN],
         duplicates_left=max(0, len(history.duplicates) - _ROWS_SHOWN),
-        incidents=list(reversed(incidents))[:_ROWS_SHOWN],
+        incidents=sorted(reversed(incidents), key=lambda row: row.event == "resolved")[:_ROWS_SHOWN],
         days=days,
         json_name=json_name,
         Verdict=Verdict,
@@ -207,7 +207,7 @@ def _charts(status: Status, history: History, days: int) -> Iterator[tuple[str, 
                 ("tests", row.bytes_billed_by_tests),
             )
         ]
-        yield "cost", charts.cost(rows, status.budget / 1e9 or None)
+        yield "cost", charts.cost(rows, status.budget / 1e9 or None, status.price_per_tib)
     if history.rejected:
         rows = [{"day": day.isoformat(), "reason": clean(reason), "records": n} for day, reason, n in history.rejected]
         yield "rejected", charts.rejected(rows)
