@@ -10,13 +10,13 @@ from typing import Any
 from runner.monitor import charts
 from runner.monitor.checks import CHECKS, Verdict
 from runner.monitor.status import Status
+from runner.monitor.text import clean
 from runner.units import as_bytes, duration
 from runner.warehouse.monitored import CheckRow, History, IncidentEvent, RunRow
 from runner.windows import EVER
 
 _RUNS_DRAWN = 30
 _ROWS_SHOWN = 10
-_LONGEST_TEXT = 240
 _AGES = [("1 h", 1), ("6 h", 6), ("1 day", 24), ("3 days", 72), ("1 week", 168), ("1 month", 720), ("older", 10**9)]
 
 
@@ -94,12 +94,6 @@ def render(status: Status, history: History, incidents: list[IncidentEvent], day
         json_name=json_name,
         Verdict=Verdict,
     )
-
-
-def clean(text: object) -> str:
-    """`text` without control characters and overrides of the direction, and of a length that a page can bear."""
-    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text).replace("\n", " "))
-    return shown if len(shown) <= _LONGEST_TEXT else shown[: _LONGEST_TEXT - 1] + "…"
 
 
 def _coded(text: str) -> Any:
