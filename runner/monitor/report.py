@@ -89,7 +89,7 @@ def render(status: Status, history: History, incidents: list[IncidentEvent], day
         runs=status.monitored.runs[:_ROWS_SHOWN],
         duplicates=history.duplicates[:_ROWS_SHOWN],
         duplicates_left=max(0, len(history.duplicates) - _ROWS_SHOWN),
-        incidents=sorted(reversed(incidents), key=lambda row: row.event == "resolved")[:_ROWS_SHOWN],
+        incidents=sorted(incidents[::-1], key=lambda row: row.event == "resolved")[:_ROWS_SHOWN],
         days=days,
         json_name=json_name,
         Verdict=Verdict,
