@@ -89,7 +89,7 @@ def render(status: Status, history: History, incidents: list[IncidentEvent], day
         runs=status.monitored.runs[:_ROWS_SHOWN],
         duplicates=history.duplicates[:_ROWS_SHOWN],
         duplicates_left=max(0, len(history.duplicates) - _ROWS_SHOWN),
-        incidents=sorted(incidents[::-1], key=lambda row: row.event == "resolved")[:_ROWS_SHOWN],
+        incidents=sorted(incidents, key=_open_first)[:_ROWS_SHOWN],
         days=days,
         json_name=json_name,
         Verdict=Verdict,
@@ -118,6 +118,10 @@ def _short(text: str) -> str:
 
 def _short_name(text: str) -> str:
     return text if len(text) <= 40 else f"…{text[-39:]}"
+
+
+def _open_first(event: IncidentEvent) -> tuple[bool, float]:
+    return event.event == "resolved", -event.happened_at.timestamp()
 
 
 def _by_order(row: CheckRow) -> int:
