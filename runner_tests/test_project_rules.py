@@ -100,6 +100,21 @@ def test_the_project_parses_without_a_warning(parsed: Parsed) -> None:
     assert "warning" not in parsed.said.lower(), parsed.said
 
 
+def test_lineage_runs_from_the_sources_to_whoever_looks_at_the_data(parsed: Parsed) -> None:
+    exposures = {each["name"]: each for each in parsed.manifest["exposures"].values()}
+    parents = parsed.manifest["parent_map"]
+    needed = {"landing.trades", "landing.batches", "state.runs", "state.checkpoints", "state.coverage"}
+    for name in ("polytrades_status", "polytrades_report", "polytrades_alerts"):
+        above: set[str] = set()
+        waiting = [exposures[name]["unique_id"]]
+        while waiting:
+            new = set(parents[waiting.pop()]) - above
+            above |= new
+            waiting += new
+        sources = {".".join(node.split(".")[2:]) for node in above if node.startswith("source.")}
+        assert needed <= sources, name
+
+
 def test_every_model_has_a_yaml_of_its_name_beside_it(parsed: Parsed) -> None:
     models = parsed.nodes("model")
     assert models
