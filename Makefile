@@ -40,7 +40,7 @@ $(VENV)/.alerts: $(VENV)/.runtime requirements/alerts.txt
 	$(PIP) install --require-hashes -r requirements/alerts.txt
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.bigquery requirements/dev.txt
+$(VENV)/.dev: $(VENV)/.bigquery $(VENV)/.alerts requirements/dev.txt
 	$(PIP) install --require-hashes -r requirements/dev.txt
 	@touch $@
 

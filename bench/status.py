@@ -4,8 +4,9 @@
 
 Makes one DuckDB file for each size: an empty build, then a history of 500 days and 1,126 followed wallets written
 straight into `trades`, then the monitoring models as a nightly build makes them. Reported are the seconds of one look
-(`polytrades status` without the start of Python) and of the whole command, in turns, and beside them the one thing that
-reads every row by design, the check of all keys. Prints medians and ratios and writes bench/results/status.json.
+(`polytrades status` without the start of Python) and of the whole command, in turns, by the clock and of the processor
+(what else the machine does changes these less), and beside them the one thing that reads every row by design, the check
+of all keys. Prints medians and ratios and writes bench/results/status.json.
 """
 
 import argparse
@@ -55,6 +56,11 @@ class Warehouse:
         with duckdb.connect(self.environment["POLYTRADES_DUCKDB_PATH"]) as connection:
             connection.execute("set TimeZone = 'UTC'")
             connection.execute(HISTORY, [rows, rows, rows])
+            connection.execute(
+                "insert into main.traders by name select wallet_address, true as is_followed, "
+                "min(timestamp) as first_fill_at, max(timestamp) as last_fill_at from main.trades group by 1, 2"
+            )
+            connection.execute("drop table monitoring.mon_daily_fills")  # what is made anew counts the last 60 days
             followed = "select distinct wallet_address from main.trades"
             connection.execute(
                 "insert into state.followed_wallets (wallet_address, followed_from, origin) "
@@ -66,6 +72,7 @@ class Warehouse:
                     f"insert into state.{table} (source, wallet_address, recorded_at, {columns}) "
                     f"select 'dome', wallet_address, now(), {values} from ({followed})"
                 )
+        self.dbt("run", "-s", "mon_daily_fills")
         self.seconds = self.dbt("run", "-s", *MODELS)
 
     def dbt(self, *arguments: str) -> dict[str, float]:
@@ -75,44 +82,47 @@ class Warehouse:
         results = json.loads((self.folder / "target" / "run_results.json").read_text())["results"]
         return {each["unique_id"].split(".")[2]: each["execution_time"] for each in results}
 
-    def command(self) -> float:
-        """Seconds of `polytrades status`."""
-        began = time.perf_counter()
+    def command(self) -> tuple[float, float]:
+        """Seconds of `polytrades status`: by the clock, of the processor."""
+        began, used = time.perf_counter(), os.times()
         done = subprocess.run([BIN / "polytrades", "status", "--json"], env=self.environment, capture_output=True)
-        seconds = time.perf_counter() - began
+        seconds, now = time.perf_counter() - began, os.times()
         if json.loads(done.stdout)["totals"]["fills"] != self.rows:
             sys.exit(f"status does not see all fills: {done.stdout!r}")
-        return seconds
+        spent = now.children_user - used.children_user + now.children_system - used.children_system
+        return seconds, spent
 
-    def look(self) -> float:
-        """Seconds of the look alone."""
+    def look(self) -> tuple[float, float]:
+        """Seconds of the look alone: by the clock, of the processor."""
         os.environ |= {"POLYTRADES_DUCKDB_PATH": self.environment["POLYTRADES_DUCKDB_PATH"]}
         from runner import settings
         from runner.monitor import status
         from runner.warehouse.connect import connect
 
         chosen = settings.load()
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         status.look(chosen, connect(chosen))
-        return time.perf_counter() - began
+        return time.perf_counter() - began, time.process_time() - used
 
 
 def main() -> None:
     """Measures, prints, writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 50_000_000])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=11)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         made = []
         for rows in options.rows:
             print(f"making {rows:,} fills …", flush=True)
             made.append(Warehouse(Path(temporary), rows))
-        times: dict[str, dict[int, list[float]]] = {"look": {}, "command": {}}
-        for _ in range(options.rounds):
-            for warehouse in made:
-                times["look"].setdefault(warehouse.rows, []).append(warehouse.look())
-                times["command"].setdefault(warehouse.rows, []).append(warehouse.command())
+        times: dict[str, dict[int, list[float]]] = {}
+        for turn in range(options.rounds + 1):
+            for warehouse in made if turn % 2 else made[::-1]:
+                for name, took in (("look", warehouse.look()), ("command", warehouse.command())):
+                    for kind, seconds in zip((name, f"{name}, processor"), took, strict=True):
+                        if turn:  # the first of all imports and reads from the disk
+                            times.setdefault(kind, {}).setdefault(warehouse.rows, []).append(seconds)
         medians = {name: {rows: statistics.median(took) for rows, took in by.items()} for name, by in times.items()}
         for name in MODELS:
             medians[name] = {warehouse.rows: warehouse.seconds[name] for warehouse in made}

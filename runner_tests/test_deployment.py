@@ -84,6 +84,44 @@ def test_the_workflow_and_the_job_are_yaml_of_their_kind() -> None:
     inner = job["spec"]["template"]["spec"]
     assert (job["kind"], inner["parallelism"], inner["taskCount"]) == ("Job", 1, 1)
     assert inner["template"]["spec"]["containers"][0]["args"] == ["sync"]
+    assert inner["template"]["spec"]["maxRetries"] == 0
+
+
+def test_the_image_is_made_of_targets_and_files_that_exist_and_is_written_once() -> None:
+    text = (DEPLOY / "cloud-run" / "Dockerfile").read_text()
+    steps = [line.split(maxsplit=1) for line in text.splitlines() if re.match("[A-Z]", line)]
+    assert steps[0][0] == "FROM"
+    targets = re.findall(r"make ([a-z-]+)", " ".join(rest for name, rest in steps if name == "RUN" and "make " in rest))
+    assert targets
+    assert set(targets) <= set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert ["USER", "polytrades"] in steps
+    assert ["CMD", '["sync"]'] in steps
+    again = [file for file in (ROOT / "docs").rglob("*.md") if "FROM python" in file.read_text()]
+    assert again == []
+
+
+@pytest.mark.parametrize(("code", "is_done"), [(0, True), (4, True), (3, False), (1, False)])
+def test_dagster_takes_a_complete_night_for_done(tmp_path: Path, code: int, is_done: bool) -> None:
+    command = tmp_path / ".venv" / "bin" / "polytrades"
+    command.parent.mkdir(parents=True)
+    command.write_text(f"#!/bin/sh\nexit {code}\n")
+    command.chmod(0o755)
+    tree = ast.parse((DEPLOY / "dagster" / "polytrades_nightly.py").read_text())
+    parts: list[ast.stmt] = []
+    for node in tree.body:  # all but what needs Dagster itself
+        if isinstance(node, ast.FunctionDef) and node.name in ("polytrades", "sync"):
+            node.decorator_list = []
+            parts.append(node)
+        elif isinstance(node, ast.Import) or (isinstance(node, ast.Assign) and not isinstance(node.value, ast.Call)):
+            parts.append(node)
+    names: dict[str, Any] = {}
+    exec(compile(ast.Module(parts, []), "polytrades_nightly.py", "exec"), names)  # noqa: S102 - our own example
+    names["HOME"] = str(tmp_path)
+    if is_done:
+        names["sync"]()
+    else:
+        with pytest.raises(RuntimeError, match=f"ended with {code}"):
+            names["sync"]()
 
 
 @pytest.mark.parametrize(("code", "outcome"), [(0, 0), (4, 0), (3, 1), (1, 1)])

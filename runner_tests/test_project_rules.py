@@ -22,6 +22,7 @@ from typer.main import get_command
 
 from runner.cli.app import app
 from runner.errors import ExitCode
+from runner.monitor.checks import CHECKS
 from runner.settings import SECRETS, Settings
 from runner_tests.support import ROOT, Home
 
@@ -97,6 +98,21 @@ def relative(file: Path) -> str:
 def test_the_project_parses_without_a_warning(parsed: Parsed) -> None:
     assert parsed.code == 0, parsed.said
     assert "warning" not in parsed.said.lower(), parsed.said
+
+
+def test_lineage_runs_from_the_sources_to_whoever_looks_at_the_data(parsed: Parsed) -> None:
+    exposures = {each["name"]: each for each in parsed.manifest["exposures"].values()}
+    parents = parsed.manifest["parent_map"]
+    needed = {"landing.trades", "landing.batches", "state.runs", "state.checkpoints", "state.coverage"}
+    for name in ("polytrades_status", "polytrades_report", "polytrades_alerts"):
+        above: set[str] = set()
+        waiting = [exposures[name]["unique_id"]]
+        while waiting:
+            new = set(parents[waiting.pop()]) - above
+            above |= new
+            waiting += new
+        sources = {".".join(node.split(".")[2:]) for node in above if node.startswith("source.")}
+        assert needed <= sources, name
 
 
 def test_every_model_has_a_yaml_of_its_name_beside_it(parsed: Parsed) -> None:
@@ -255,6 +271,18 @@ def shown_commands(page: Path, word: str) -> Iterator[list[str]]:
             yield shlex.split(found[1].split("  ")[0].replace("…", "").replace("'", ""))
 
 
+def misread(command: Any, arguments: list[str]) -> str:
+    """What the command line would say of these arguments; nothing if it takes them. Values are not looked at."""
+    context = command.context_class(command, resilient_parsing=True)
+    arguments = [argument for argument in arguments if argument not in ("-h", "--help")]
+    try:
+        _, left, _ = command.make_parser(context).parse_args(arguments)
+    except Exception as error:  # the classes are those of the click that typer brings along
+        return str(getattr(error, "message", "") or error)
+    takes = hasattr(command, "commands") or any(parameter.nargs == -1 for parameter in command.params)
+    return "" if takes or not left else f"takes no {left[0]}"
+
+
 def test_every_polytrades_command_that_is_shown_exists() -> None:
     groups = get_command(app).commands  # type: ignore[attr-defined]
     commands = {**groups}
@@ -262,24 +290,22 @@ def test_every_polytrades_command_that_is_shown_exists() -> None:
         commands |= {f"{group} {name}": part for name, part in getattr(command, "commands", {}).items()}
     general = {"-h", "--help", "--version"}
     wrong, seen = [], set()
+    shown: list[tuple[str, list[str]]] = []
     for page in PAGES:
         if page.name == "cli.md":
             continue  # generated from the commands themselves
-        for arguments in shown_commands(page, "polytrades"):
-            name = next(iter(arguments), "--help")
-            if " ".join(arguments[:2]) in commands:
-                name = " ".join(arguments[:2])
-            options = {argument.partition("=")[0] for argument in arguments if argument.startswith("-")}
-            known = (
-                {option for parameter in commands[name].params for option in parameter.opts}
-                if name in commands
-                else set()
-            )
-            if name not in commands and name not in (*general, "COMMAND"):
-                wrong.append(f"{relative(page)}: polytrades {name}")
-            elif name in commands and options - known - general:
-                wrong.append(f"{relative(page)}: polytrades {name} {' '.join(sorted(options - known))}")
-            seen.add(name)
+        shown += [(relative(page), arguments) for arguments in shown_commands(page, "polytrades")]
+    for name, words in CHECKS.items():
+        shown += [(name, shlex.split(said)) for said in re.findall("`polytrades ([^`]+)`", words.remedy)]
+    for place, arguments in shown:
+        name = next(iter(arguments), "--help")
+        if " ".join(arguments[:2]) in commands:
+            name = " ".join(arguments[:2])
+        if name not in commands and name not in (*general, "COMMAND"):
+            wrong.append(f"{place}: polytrades {name}")
+        elif name in commands and (trouble := misread(commands[name], arguments[len(name.split()) :])):
+            wrong.append(f"{place}: polytrades {' '.join(arguments)}: {trouble}")
+        seen.add(name)
     assert wrong == []
     assert seen >= set(commands), f"no page shows {sorted(set(commands) - seen)}"
 

@@ -17,6 +17,12 @@ newest_days as (
     from {{ ref('mon_daily_fills') }}
 ),
 
+-- What a run that is at work has landed, it has yet to merge.
+working as (
+    select min(started_at) as since from {{ ref('mon_runs') }}
+    where is_working
+),
+
 usual as (
     select avg(fills) as fills from newest_days
     where nth_newest <= {{ var('volume_days') }}
@@ -49,6 +55,10 @@ measured as (
     union all
     select {{ measured('unmerged_hours', hours_since('min(landed_at)'), affected='count(distinct batch_id)') }}
     from {{ ref('mon_unmerged_batches') }}
+    cross join working
+    where
+        working.since is null
+        or landed_at < working.since
     union all
     select {{ measured('coverage_holes', 'count(*)', affected='count(distinct wallet_address)') }}
     from {{ ref('mon_coverage_holes') }}

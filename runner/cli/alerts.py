@@ -74,8 +74,10 @@ def alerts(
     }
     lines = [f"{len(still_open)} open, channels: {', '.join(names) or 'none'}"]
     for event in [*still_open, *[event for event in events if event.event == "resolved"][:10]]:
+        times = "once" if event.times_told == 1 else f"{event.times_told} times"
+        told = f"told {times}: {event.told}" if event.told else "told nobody"
         lines.append(
             f"  {event.opened_at:%Y-%m-%d %H:%M}  {event.event:<9} {event.verdict:<5}"
-            f"{escape(printable(event.reason))}  [dim](told {event.times_told} times: {event.told or 'nobody'})[/]"
+            f"{escape(printable(event.reason))}  [dim]({told})[/]"
         )
     output.result(content, "\n".join(lines))

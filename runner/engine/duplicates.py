@@ -7,7 +7,7 @@ from typing import Any
 from runner import dbt
 from runner.engine.build import Display
 from runner.engine.writer import new_run_id, writing
-from runner.errors import HeldBack
+from runner.errors import Failed, HeldBack
 from runner.settings import Settings
 from runner.warehouse.protocol import Warehouse
 from runner.windows import Window, utc_now
@@ -37,6 +37,7 @@ def look(settings: Settings, warehouse: Warehouse, window: Window | None, displa
     """Has dbt check the whole table, or the whole days of a window, and reads what it found.
 
     Raises:
+        Failed: there is no table to look at.
         HeldBack: dbt could not build the check; the message says why.
     """
     is_duckdb = warehouse.name == "duckdb"
@@ -54,6 +55,8 @@ def look(settings: Settings, warehouse: Warehouse, window: Window | None, displa
     )
     built = dbt.build(settings, lambda done, total, node: display.progress("Checking", done, total, node), job)
     if not built.is_complete:
+        if warehouse.totals().fills is None:
+            raise Failed("There is no table trades yet, so there is nothing to look at. Run `polytrades sync` first.")
         name, message = next(iter(built.failed_nodes.items()), ("dbt", "it gave no reason"))
         raise HeldBack(f"The check could not be made: {name} failed ({message}). Nothing was changed.")
     rows = warehouse.duplicate_rows(window is not None)

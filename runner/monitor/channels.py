@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 import aiohttp
 import tenacity
 
+from runner.monitor.checks import Verdict
 from runner.monitor.incidents import Message
 from runner.settings import Settings
 
@@ -33,7 +34,7 @@ def channels(settings: Settings) -> Iterator[tuple[str, Callable[[Message], None
         yield "webhook", lambda message: _request("POST", url, as_json(message))
     if settings.alert_slack_url:
         slack = settings.alert_slack_url.get_secret_value()
-        yield "slack", lambda message: _request("POST", slack, {"text": message.text})
+        yield "slack", lambda message: _request("POST", slack, as_slack(message))
     if settings.alert_email_to:
         yield "e-mail", lambda message: _mail(settings, message)
     if settings.alert_apprise_urls:
@@ -72,6 +73,11 @@ def as_json(message: Message) -> dict[str, Any]:
             for event in message.events
         ],
     }
+
+
+def as_slack(message: Message) -> dict[str, Any]:
+    """What Slack gets: a title with <!channel> or a link in it must be text, and call nobody."""
+    return {"text": message.text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")}
 
 
 def _request(method: str, url: str, content: dict[str, Any] | None) -> None:
@@ -129,7 +135,12 @@ def _apprise(urls: str, message: Message) -> None:
     except ModuleNotFoundError:
         raise NotTaken("apprise is not installed; run `make install-alerts`") from None
     notifier = apprise.Apprise()
-    if not all(notifier.add(url.strip()) for url in urls.split(",")):
+    if not notifier.add(urls):  # which separates them: an address may have commas of its own
         raise NotTaken("apprise does not know an address in alert_apprise_urls")
-    if not notifier.notify(title=message.subject, body="\n".join(message.lines)):
+    kinds = {Verdict.OK: "success", Verdict.WARN: "warning", Verdict.FAIL: "failure"}
+    # As text: a service that takes HTML or Markdown must not find any in a title.
+    taken = notifier.notify(
+        title=message.subject, body="\n".join(message.lines), body_format="text", notify_type=kinds[message.verdict]
+    )
+    if not taken:
         raise NotTaken("apprise could not deliver it to every address")

@@ -162,7 +162,7 @@ def coverage(rows: Rows, followed: int) -> Chart:
                 "field": "kind",
                 "type": "nominal",
                 "legend": None,
-                "scale": {"domain": kinds, "range": ["var(--ok)", "var(--warn)", "var(--fail)"]},
+                "scale": {"domain": kinds, "range": ["var(--pass)", "var(--warn)", "var(--fail)"]},
             },
         },
     }
@@ -252,8 +252,11 @@ def slowest(rows: Rows) -> Chart:
     return drawn("Where dbt's time went", says, spec, 26 * max(2, len(rows)) + 40, "The last run; models and tests.")
 
 
-def cost(rows: Rows, budget: float | None) -> Chart:
-    """Stacked bars of gigabytes billed a day, tests apart. Rows: day, gigabytes, kind. `budget` in gigabytes."""
+def cost(rows: Rows, budget: float | None, price_per_tib: float) -> Chart:
+    """Stacked bars of gigabytes billed a day, tests apart, and what they cost.
+
+    Rows: day, gigabytes (10^9 bytes), kind. `budget` in gigabytes of a day; `price_per_tib` for 2^40 bytes.
+    """
     layers: list[dict[str, Any]] = [
         {
             "data": values(rows),
@@ -270,7 +273,8 @@ def cost(rows: Rows, budget: float | None) -> Chart:
         }
     ]
     total = sum(row["gigabytes"] for row in rows)
-    says = f"{total:,.1f} GB were billed in this time."
+    money = total * 1e9 / 2**40 * price_per_tib
+    says = f"{total:,.1f} GB were billed in this time, {money:,.2f} at {price_per_tib:g} a TiB."
     if budget and max(total / max(1, len({row["day"] for row in rows})), 0) < 0.3 * budget:
         says += f" A day may use {budget:,.0f} GB."
     elif budget:
@@ -329,7 +333,7 @@ def findings_over_time(rows: Rows) -> Chart:
                 "legend": None,
                 "scale": {
                     "domain": ["passed", "failed", "not run"],
-                    "range": ["var(--ok)", "var(--fail)", "var(--rule)"],
+                    "range": ["var(--pass)", "var(--fail)", "var(--rule)"],
                 },
             },
         },

@@ -145,7 +145,7 @@ CHECKS: dict[str, Wording] = {
     "checkpoint_hours": _worded(
         "checkpoints",
         "{of} wallets lag; the oldest checkpoint of a followed wallet is {hours} old.",
-        "Run `polytrades sync`; `polytrades checkpoints list` shows who lags.",
+        "Run `polytrades sync`; `polytrades checkpoints` shows who lags.",
     ),
     "silent_hours": _worded(
         "silence of the source",

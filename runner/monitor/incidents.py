@@ -9,12 +9,15 @@ from datetime import datetime, timedelta
 
 from runner.monitor.checks import ORDER, Finding, Verdict
 from runner.monitor.status import Status
+from runner.monitor.text import clean
 from runner.warehouse.monitored import IncidentEvent
 
 _FIRST_REMINDER = timedelta(hours=23)
 """A day, less what a nightly run may start earlier than the night before."""
 _LONGEST_PAUSE = 8
 """Days between two reminders, at most."""
+_LONGEST_REASON = 1000
+"""Characters of a reason in a message; the status has all of it."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def message(status: Status, events: list[IncidentEvent], place: str) -> Message:
     lines = []
     for event in sorted_events:
         since = "" if event.event == "opened" else f" (since {event.opened_at:%Y-%m-%d %H:%M} UTC)"
-        lines.append(f"{event.event.upper()} {event.verdict}: {event.reason}{since}")
+        lines.append(f"{event.event.upper()} {event.verdict}: {clean(event.reason, _LONGEST_REASON)}{since}")
         if event.event != "resolved" and (remedy := remedies.get((event.check_name, event.subject))):
             lines.append(f"  → {remedy}")
     subject = f"polytrades {status.verdict}: {', '.join(counts)}"

@@ -10,13 +10,13 @@ from typing import Any
 from runner.monitor import charts
 from runner.monitor.checks import CHECKS, Verdict
 from runner.monitor.status import Status
+from runner.monitor.text import clean
 from runner.units import as_bytes, duration
 from runner.warehouse.monitored import CheckRow, History, IncidentEvent, RunRow
 from runner.windows import EVER
 
 _RUNS_DRAWN = 30
 _ROWS_SHOWN = 10
-_LONGEST_TEXT = 240
 _AGES = [("1 h", 1), ("6 h", 6), ("1 day", 24), ("3 days", 72), ("1 week", 168), ("1 month", 720), ("older", 10**9)]
 
 
@@ -89,17 +89,11 @@ def render(status: Status, history: History, incidents: list[IncidentEvent], day
         runs=status.monitored.runs[:_ROWS_SHOWN],
         duplicates=history.duplicates[:_ROWS_SHOWN],
         duplicates_left=max(0, len(history.duplicates) - _ROWS_SHOWN),
-        incidents=list(reversed(incidents))[:_ROWS_SHOWN],
+        incidents=sorted(incidents, key=_open_first)[:_ROWS_SHOWN],
         days=days,
         json_name=json_name,
         Verdict=Verdict,
     )
-
-
-def clean(text: object) -> str:
-    """`text` without control characters and overrides of the direction, and of a length that a page can bear."""
-    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text).replace("\n", " "))
-    return shown if len(shown) <= _LONGEST_TEXT else shown[: _LONGEST_TEXT - 1] + "…"
 
 
 def _coded(text: str) -> Any:
@@ -124,6 +118,10 @@ def _short(text: str) -> str:
 
 def _short_name(text: str) -> str:
     return text if len(text) <= 40 else f"…{text[-39:]}"
+
+
+def _open_first(event: IncidentEvent) -> tuple[bool, float]:
+    return event.event == "resolved", -event.happened_at.timestamp()
 
 
 def _by_order(row: CheckRow) -> int:
@@ -207,7 +205,7 @@ def _charts(status: Status, history: History, days: int) -> Iterator[tuple[str, 
                 ("tests", row.bytes_billed_by_tests),
             )
         ]
-        yield "cost", charts.cost(rows, status.budget / 1e9 or None)
+        yield "cost", charts.cost(rows, status.budget / 1e9 or None, status.price_per_tib)
     if history.rejected:
         rows = [{"day": day.isoformat(), "reason": clean(reason), "records": n} for day, reason, n in history.rejected]
         yield "rejected", charts.rejected(rows)

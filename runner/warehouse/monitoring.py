@@ -74,7 +74,7 @@ class Monitoring(Reports):
                 NodeResult(*row)
                 for row in self._query(
                     "slowest_nodes",
-                    "select kind, name, max(status) as worst, sum(seconds) as total_seconds "
+                    "select kind, name, max(status) as worst, coalesce(sum(seconds), 0) as total_seconds "
                     f"from {self._state('node_results')} where recorded_on >= @since and run_id = ("
                     f"select max(run_id) from {self._state('node_results')} where recorded_on >= @since) "
                     "group by kind, name order by total_seconds desc, name limit 12",

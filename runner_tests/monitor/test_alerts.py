@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import email
+import email.policy
 import json
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -18,10 +21,11 @@ from aiosmtpd.controller import Controller
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.parser import text_string_to_metric_families as old_form
 
-from runner.monitor import metrics
+from runner.monitor import channels, metrics
 from runner.monitor.checks import Verdict, findings
-from runner.monitor.incidents import due
+from runner.monitor.incidents import due, message
 from runner.monitor.status import Status
+from runner.settings import load
 from runner_tests.monitor.sample import AT, sample
 from runner_tests.support import Home
 
@@ -71,6 +75,18 @@ class Mailbox:
         return "250 OK"
 
 
+@contextmanager
+def mail_server(mailbox: Mailbox) -> Iterator[Controller]:
+    """An SMTP server that gives its mails to a mailbox; it may be stopped before the end."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    post = Controller(mailbox, hostname="127.0.0.1", port=port)
+    post.start()
+    yield post
+    if not post.loop.is_closed():
+        post.stop()
+
+
 def on(day: int, is_good: bool) -> Status:
     """The status of a night."""
     status, _, _ = sample(is_good, wallets=3)
@@ -98,17 +114,13 @@ def test_three_bad_nights_and_a_good_one_are_opened_a_reminder_and_resolved() ->
 def test_alerts_reach_real_servers_and_a_dead_one_fails_nothing(tmp_path: Path) -> None:
     home = Home(tmp_path)
     mailbox = Mailbox()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    post = Controller(mailbox, hostname="127.0.0.1", port=port)
-    post.start()
-    with web() as (url, got, codes):
+    with web() as (url, got, codes), mail_server(mailbox) as post:
         home.variables |= {
             "POLYTRADES_ALERT_WEBHOOK_URL": f"{url}/canary-webhook",
             "POLYTRADES_ALERT_SLACK_URL": f"{url}/canary-slack",
             "POLYTRADES_PING_URL": f"{url}/canary-ping",
             "POLYTRADES_ALERT_EMAIL_TO": "oncall@example.com",
-            "POLYTRADES_SMTP_URL": f"smtp://127.0.0.1:{port}/canary-mail",
+            "POLYTRADES_SMTP_URL": f"smtp://127.0.0.1:{post.port}/canary-mail",
             "POLYTRADES_DOME_API_KEY": "canary-key",
             "POLYTRADES_METRICS_FILE": str(tmp_path / "polytrades.prom"),
         }
@@ -147,6 +159,37 @@ def test_alerts_reach_real_servers_and_a_dead_one_fails_nothing(tmp_path: Path) 
     everything += json.dumps([str(row) for row in home.query("select * from state.runs")])
     everything += "".join(file.read_text(errors="replace") for file in tmp_path.rglob("*.json"))
     assert [secret for secret in SECRETS.values() if secret in everything] == []
+
+
+def test_a_hostile_title_is_only_text_in_every_message_and_apprise_takes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, _, _ = sample(False, wallets=3)
+    calls_all = dataclasses.replace(bad.findings[0], check="z", reason="<!channel> <https://example.com|here> & more")
+    bad = dataclasses.replace(bad, findings=[*bad.findings, calls_all])
+    text = message(bad, due(bad, [], Verdict.WARN), "a test")
+    mailbox = Mailbox()
+    with web() as (url, got, _), mail_server(mailbox) as post:
+        host = url.removeprefix("http://")
+        mails = f"mailto://127.0.0.1:{post.port}?mode=insecure&from=a@example.com&to=b@example.com,c@example.com&format=html"
+        monkeypatch.setenv("POLYTRADES_ALERT_SLACK_URL", f"{url}/slack")
+        monkeypatch.setenv("POLYTRADES_ALERT_APPRISE_URLS", f"json://{host}/apprise, {mails}")
+        monkeypatch.chdir(tmp_path)
+        for _, send in channels.channels(load()):
+            send(text)
+    slack, apprise = (content for _, _, content in got)
+    assert "&lt;!channel&gt; &lt;https://example.com|here&gt; &amp; more" in slack["text"]
+    assert "<" not in slack["text"]
+    assert (apprise["type"], apprise["title"]) == ("failure", text.subject)
+    assert len(mailbox.mails) == 2  # the comma between b and c belongs to the address
+    for mail in mailbox.mails:
+        parts = email.message_from_string(mail, policy=email.policy.default).walk()
+        page = next(part.get_content() for part in parts if part.get_content_type() == "text/html")
+        assert "<script" not in page
+        assert "<img" not in page
+    for said in (slack["text"], apprise["message"]):
+        assert not re.search("[\u202a-\u202e\u2066-\u2069\x00-\x08\x1b]", said)
+        assert "A" * 1000 not in said
 
 
 def test_the_metrics_are_openmetrics_and_what_the_node_exporter_reads() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from runner.monitor import status as monitor
 from runner.monitor.checks import CHECKS
+from runner.monitor.text import clean
 from runner.project import variables
 from runner.windows import utc_now
 from runner_tests.support import ROOT, Home, home_on, launch, opened, stop
@@ -168,10 +170,26 @@ def test_each_check_fails_when_it_should_and_none_after_a_good_night(home: Home)
         for reason in reasons.values():
             assert reason in said.stdout
 
+    # The other way round: far more fills than usual.
+    home.query("update monitoring.mon_daily_fills set fills = 9000 where fills = 3")
+    with opened(home) as (warehouse, chosen):
+        busy = monitor.look(chosen, warehouse)
+    assert {finding.check for finding in busy.findings} == {*EXPECTED, "volume_surge"} - {"volume_drop"}
+    (surge,) = [finding for finding in busy.findings if finding.check == "volume_surge"]
+    assert surge.verdict == "WARN"
+    assert surge.reason.startswith(f"{(NOW - timedelta(minutes=5)).date() - timedelta(days=1)} has 9,000 fills, ")
+    if home.target == "duckdb":
+        home.polytrades("report", "--out", home.folder / "page.html")
+        page = html.unescape((home.folder / "page.html").read_text())
+        assert [finding.reason for finding in busy.findings if clean(finding.reason) not in page] == []
+        home.polytrades("alerts", "--send")
+        opened_now = {check for (check,) in home.query("select check_name from state.incidents where event = 'opened'")}
+        assert opened_now >= {finding.check for finding in busy.findings}
+
 
 def test_each_check_has_limits_words_a_place_in_the_guide_and_a_test() -> None:
     names = set(variables()["checks"])
-    assert names - {"volume_surge"} == set(EXPECTED)  # the mirror image of volume_drop
+    assert names == {*EXPECTED, "volume_surge"}
     assert names <= set(CHECKS)
     guide = (ROOT / "docs" / "guides" / "monitoring.md").read_text()
     assert [name for name in names if f"`{name}`" not in guide] == []
@@ -181,9 +199,11 @@ def test_a_run_that_holds_the_lease_is_at_work_and_one_that_does_not_was_killed(
     home = Home(tmp_path)
     home.dbt("build", "--exclude-resource-type", "unit_test", "test")
     insert(home, "state.runs", run_id="r", command="sync", status="running", started_at=NOW, recorded_at=NOW)
+    batch = {"batch_id": "b", "landing_table": "trades", "source": "dome", "row_count": 7, "run_id": "r"}
+    insert(home, "landing.batches", landed_at=NOW, landed_on=NOW.date(), **batch)
     with opened(home) as (warehouse, chosen):
         killed = monitor.look(chosen, warehouse)
-        assert [finding.check for finding in killed.findings] == ["run_without_end"]
+        assert {finding.check for finding in killed.findings} == {"run_without_end", "unmerged_hours"}
         warehouse.acquire_lease("r", "a test", 10)
         assert monitor.look(chosen, warehouse).findings == []
     json.dumps(killed.as_json())
