@@ -4,8 +4,11 @@ import time
 
 from runner import dbt, failpoints
 from runner.engine.build import Display, build
+from runner.engine.chain import Chain
 from runner.engine.fetch import Fetched
+from runner.engine.order_api import OrderApi
 from runner.engine.plan import BackfillOptions, BackfillPlan, plan_backfill
+from runner.engine.public_logs import FromPublicLogs
 from runner.engine.record import Recorded, Summary
 from runner.engine.run import check_answered, enrich_landed, tell_fetched, upstream_intake, upstream_of
 from runner.engine.writer import new_run_id, writing
@@ -48,7 +51,7 @@ def _run_slices(
     began = time.monotonic()
     with (
         upstream_intake(settings, warehouse, summary.run_id) as intake,
-        upstream_of(settings, warehouse, summary.run_id, options.max_requests) as upstream,
+        _upstream(settings, warehouse, summary.run_id, options) as upstream,
     ):
         summary.counts = intake.counts
         merged = 0
@@ -71,6 +74,14 @@ def _run_slices(
         tell_fetched(plan.tasks, together, summary)
     if not plan.slices:  # what a run before has landed and not merged
         build(settings, warehouse, summary, display)
+
+
+def _upstream(
+    settings: Settings, warehouse: Warehouse, run_id: str, options: BackfillOptions
+) -> OrderApi | Chain | FromPublicLogs:
+    if options.public_logs:
+        return FromPublicLogs(settings, warehouse, run_id)
+    return upstream_of(settings, warehouse, run_id, options.max_requests)
 
 
 def _time_left(began: float, done: int, total: int) -> str:
