@@ -10,7 +10,7 @@ from runner.engine.order_api import OrderApi
 from runner.engine.plan import BackfillOptions, BackfillPlan, plan_backfill
 from runner.engine.public_logs import FromPublicLogs
 from runner.engine.record import Recorded, Summary
-from runner.engine.run import check_answered, enrich_landed, tell_fetched, upstream_intake, upstream_of
+from runner.engine.run import check_answered, check_source, enrich_landed, tell_fetched, upstream_intake, upstream_of
 from runner.engine.writer import new_run_id, writing
 from runner.settings import Settings
 from runner.units import duration
@@ -27,6 +27,8 @@ def backfill(settings: Settings, warehouse: Warehouse, options: BackfillOptions,
         PolytradesError: the run ended early; the slices before are merged, what had landed stays.
     """
     plan_backfill(settings, warehouse, options)  # what is wrong with it is said before anything is written
+    if not options.public_logs:
+        check_source(settings)
     dbt.prepare(settings)
     warehouse.prepare()
     run_id = new_run_id()

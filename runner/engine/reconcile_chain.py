@@ -70,6 +70,7 @@ def reconcile(settings: Settings, warehouse: Warehouse, options: ReconcileOption
         PolytradesError: not everything could be read, so nothing was compared.
     """
     tasks = plan_reconcile(warehouse, options)
+    polygon.addresses(settings)  # that there is none is said before anything is written
     dbt.prepare(settings)
     warehouse.prepare()
     run_id = new_run_id()
