@@ -1,5 +1,5 @@
--- Which blocks the table has of a window and a little before and after it. Every transaction leaves a log of its fee, so
--- that a block without any is one that is missing.
+-- Which blocks the table has of a window and a little before and after it. Polygon's transactions leave a log of their
+-- fee; a block without any log is taken for one that is missing.
 select
     count(distinct block_number) as blocks,
     min(block_number) as lowest_block,

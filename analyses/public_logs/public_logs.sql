@@ -1,4 +1,4 @@
--- Work table: the logs of a window that may be fills of the wallets. The one statement that reads the columns of the table.
+-- Work table: the logs of a window that may be fills of the wallets. The one statement that reads the wide columns.
 select
     address,
     topics,
