@@ -114,10 +114,10 @@ def live(emulator: Emulator, repeats: Repeats, folder: Path) -> History:
         ours.home.dbt("build", "--exclude-resource-type", "test")  # data tests are seen in the night
         twice = _work_without_dbt(ours)
         _sync(ours.home)
-        _take_public_logs(ours, emulator, folder)
         _ask(ours)
         _migrate(ours)
         _build_nothing(ours)
+        _take_public_logs(ours, emulator, folder)
         theirs = _World(emulator, proxy, folder)
         _adopt(theirs)
         manifest = json.loads((ours.home.target_path / "manifest.json").read_text())
