@@ -42,6 +42,11 @@ _LAYERS = (
         "Versions, kept by dbt snapshots. In the schema `history`, `polytrades_history` on BigQuery.",
     ),
     ("seeds", "Seeds", "Small facts kept in the project, in the schema `reference`."),
+    (
+        "polygon_public",
+        "Of others",
+        "On BigQuery, read only by `polytrades backfill --public-logs` ([the chain](../guides/chain.md)).",
+    ),
 )
 _CODES = {
     ExitCode.DONE: ("All done.", "Nothing."),
@@ -221,7 +226,7 @@ def tables_page() -> str:
 
 
 def _title(layer: str, table: dict[str, Any]) -> str:
-    return f"{layer}.{table['name']}" if layer in ("landing", "state") else str(table["name"])
+    return f"{layer}.{table['name']}" if layer in ("landing", "state", "polygon_public") else str(table["name"])
 
 
 def _anchor(layer: str, table: dict[str, Any]) -> str:

@@ -98,6 +98,16 @@ def slices(window: Window, length: timedelta) -> Iterator[Window]:
         start = end
 
 
+def months(window: Window) -> Iterator[Window]:
+    """`window` cut where a month begins (UTC), oldest first; since ever begins with EVER."""
+    start = window.begins
+    while start < window.end:
+        later = start.replace(day=1) + timedelta(days=32)
+        end = min(window.end, later.replace(day=1, hour=0, minute=0, second=0, microsecond=0))
+        yield Window(start, end)
+        start = end
+
+
 def utc_now() -> datetime:
     """Now, UTC, on the whole second."""
     return datetime.now(UTC).replace(microsecond=0)

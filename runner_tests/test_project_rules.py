@@ -162,7 +162,8 @@ def test_what_is_built_has_exactly_the_columns_that_are_described(parsed: Parsed
     ):
         columns.setdefault((schema, table), []).append(column)
     wrong = []
-    for node in [*parsed.nodes("model", "seed"), *parsed.sources]:
+    ours = [source for source in parsed.sources if source["source_name"] in ("landing", "state")]
+    for node in [*parsed.nodes("model", "seed"), *ours]:
         if node.get("config", {}).get("materialized") == "ephemeral":
             continue
         name = (node["schema"], node.get("identifier") or node["alias"])

@@ -20,7 +20,7 @@ from runner import settings as runner_settings
 from runner.errors import UsageError
 from runner.records import EARLIEST
 from runner.settings import SECRETS, Settings, load
-from runner.windows import EVER, Window, askable, holes, parse_instant, slices, union, utc_now
+from runner.windows import EVER, Window, askable, holes, months, parse_instant, slices, union, utc_now
 from runner_tests.support import ROOT
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -103,6 +103,15 @@ def test_slices_tile_a_window(length: int, size: int) -> None:
     assert (cut[0].start, cut[-1].end) == (START, START + seconds(length))
     assert all(earlier.end == later.start for earlier, later in pairwise(cut))
     assert all(piece.length <= seconds(size) for piece in cut)
+
+
+@given(st.integers(0, 250_000_000), st.integers(1, 100_000_000))
+def test_months_tile_a_window_and_none_reaches_into_another(first: int, length: int) -> None:
+    whole = window(first, first + length)
+    cut = list(months(whole))
+    assert (cut[0].start, cut[-1].end) == (whole.start, whole.end)
+    assert all(earlier.end == later.start for earlier, later in pairwise(cut))
+    assert all(part.begins.strftime("%Y%m") == (part.end - timedelta.resolution).strftime("%Y%m") for part in cut)
 
 
 def test_nothing_is_asked_for_before_the_first_instant_that_a_record_may_have() -> None:

@@ -45,6 +45,15 @@ def backfill(
     status: Annotated[
         bool, typer.Option("--status", help="Say how much of the window is covered; change nothing.")
     ] = False,
+    public_logs: Annotated[
+        bool,
+        typer.Option(
+            "--public-logs",
+            help="On BigQuery: read the chain's logs from Google's public table, month by month, after its price has "
+            "been shown and confirmed.",
+        ),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --public-logs: do not ask.")] = False,
     source: Source = None,
     max_requests: MaxRequests = None,
     dry_run: DryRun = False,
@@ -67,7 +76,11 @@ def backfill(
 
     if not gaps and start is None and end is None:
         raise UsageError("Say which window: --from, --to or both; or --gaps for the holes in what has been fetched.")
-    settings = runner_settings.load(target=target, source=source)
+    if public_logs and source == "api":
+        raise UsageError("--public-logs reads the chain: leave out --source api.")
+    if public_logs and start is None and not gaps:
+        raise UsageError("--public-logs needs --from: each month is billed, and the table begins in 2020.")
+    settings = runner_settings.load(target=target, source="polygon" if public_logs else source)
     output = Output(json)
     options = BackfillOptions(
         start=parse_instant(start) if start else None,
@@ -77,12 +90,73 @@ def backfill(
         gaps=gaps,
         slice_days=slice_days,
         max_requests=max_requests,
+        public_logs=public_logs,
     )
     warehouse = connect(settings)
-    if dry_run or status:
+    if public_logs and not status:
+        if not _agreed(settings, warehouse, plan_backfill(settings, warehouse, options), output, dry_run, yes):
+            return
+    elif dry_run or status:
         _show(settings, warehouse, plan_backfill(settings, warehouse, options), output)
         return
     finish(settings, warehouse, lambda: run_backfill(settings, warehouse, options, output), output)
+
+
+def _agreed(
+    settings: "Settings", warehouse: "Warehouse", plan: "BackfillPlan", output: "Output", dry_run: bool, yes: bool
+) -> bool:
+    """Shows what the public logs cost, refuses what the limits do not allow, and asks. False: it was only to be shown.
+
+    Raises:
+        HeldBack: it is too much.
+        UsageError: nobody can be asked, and nobody has said yes.
+    """
+    import sys
+
+    from runner.cli.output import shortened
+    from runner.engine.public_logs import check_price, price
+    from runner.errors import UsageError
+    from runner.units import as_bytes
+
+    found = price(settings, warehouse, plan)
+    lines = [
+        f"{len(plan.wallets):,} wallets, {len(found.slices):,} months of the public table. At most (by dry runs) "
+        f"{as_bytes(found.bytes)} are read, which is {found.money:,.2f} at {settings.price_per_tib:g} a TiB.",
+        f"Allowed are {as_bytes(settings.maximum_bytes_billed)} a job, and {as_bytes(found.left_today)} more today.",
+        *shortened(
+            [
+                f"  {window.begins:%Y-%m-%d} to {window.end:%Y-%m-%d}  {as_bytes(count)}"
+                for window, count in found.slices
+            ],
+            20,
+            "more months",
+        ),
+    ]
+    content = {
+        "command": "backfill",
+        "dry_run": dry_run,
+        "exit_code": 0,
+        "wallets": len(plan.wallets),
+        "slices": [
+            {"start": window.begins.isoformat(), "end": window.end.isoformat(), "bytes_at_most": count}
+            for window, count in found.slices
+        ],
+        "bytes_at_most": found.bytes,
+        "largest_job_at_most": found.largest,
+        "bytes_left_today": found.left_today,
+        "price_at_most": round(found.money, 4),
+    }
+    if dry_run:
+        output.result(content, "\n".join(lines))
+        return False
+    for line in lines:
+        output.note(line)
+    check_price(settings, found)
+    if found.slices and not yes:
+        if not sys.stdin.isatty() or output.as_json:
+            raise UsageError("--public-logs asks on a terminal; elsewhere say --yes too. Nothing was read.")
+        typer.confirm("Read it?", abort=True)
+    return True
 
 
 def _show(settings: "Settings", warehouse: "Warehouse", plan: "BackfillPlan", output: "Output") -> None:

@@ -4,10 +4,13 @@ import time
 
 from runner import dbt, failpoints
 from runner.engine.build import Display, build
+from runner.engine.chain import Chain
 from runner.engine.fetch import Fetched
+from runner.engine.order_api import OrderApi
 from runner.engine.plan import BackfillOptions, BackfillPlan, plan_backfill
+from runner.engine.public_logs import FromPublicLogs
 from runner.engine.record import Recorded, Summary
-from runner.engine.run import check_answered, enrich_landed, tell_fetched, upstream_intake, upstream_of
+from runner.engine.run import check_answered, check_source, enrich_landed, tell_fetched, upstream_intake, upstream_of
 from runner.engine.writer import new_run_id, writing
 from runner.settings import Settings
 from runner.units import duration
@@ -24,6 +27,8 @@ def backfill(settings: Settings, warehouse: Warehouse, options: BackfillOptions,
         PolytradesError: the run ended early; the slices before are merged, what had landed stays.
     """
     plan_backfill(settings, warehouse, options)  # what is wrong with it is said before anything is written
+    if not options.public_logs:
+        check_source(settings)
     dbt.prepare(settings)
     warehouse.prepare()
     run_id = new_run_id()
@@ -48,7 +53,7 @@ def _run_slices(
     began = time.monotonic()
     with (
         upstream_intake(settings, warehouse, summary.run_id, options.again) as intake,
-        upstream_of(settings, warehouse, summary.run_id, options.max_requests) as upstream,
+        _upstream(settings, warehouse, summary.run_id, options) as upstream,
     ):
         summary.counts = intake.counts
         merged = 0
@@ -71,6 +76,14 @@ def _run_slices(
         tell_fetched(plan.tasks, together, summary)
     if not plan.slices:  # what a run before has landed and not merged
         build(settings, warehouse, summary, display)
+
+
+def _upstream(
+    settings: Settings, warehouse: Warehouse, run_id: str, options: BackfillOptions
+) -> OrderApi | Chain | FromPublicLogs:
+    if options.public_logs:
+        return FromPublicLogs(settings, warehouse, run_id)
+    return upstream_of(settings, warehouse, run_id, options.max_requests)
 
 
 def _time_left(began: float, done: int, total: int) -> str:

@@ -11,7 +11,7 @@ from runner.errors import UsageError
 from runner.landing.covered import covered_windows, source_of
 from runner.settings import Settings
 from runner.warehouse.protocol import Covered, Warehouse
-from runner.windows import EVER, Window, holes, slices, utc_now
+from runner.windows import EVER, Window, holes, months, slices, utc_now
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,10 @@ def _end(settings: Settings, until: datetime | None) -> datetime:
 
 @dataclass(frozen=True)
 class BackfillOptions:
-    """What `backfill` was asked for. `gaps`: the holes of the coverage ledger, whatever the window."""
+    """What `backfill` was asked for. `gaps`: the holes of the coverage ledger, whatever the window.
+
+    `public_logs`: of BigQuery's public table, whose partitions are months, so that slices are.
+    """
 
     start: datetime | None = None
     end: datetime | None = None
@@ -136,6 +139,7 @@ class BackfillOptions:
     gaps: bool = False
     slice_days: int = 90
     max_requests: int | None = None
+    public_logs: bool = False
 
 
 @dataclass(frozen=True)
@@ -193,7 +197,8 @@ def plan_backfill(settings: Settings, warehouse: Warehouse, options: BackfillOpt
     begins = min(task.window.begins for task in missing)
     ends = max(task.window.end for task in missing)
     cut = []
-    for part in slices(Window(begins, ends), timedelta(days=options.slice_days)):
+    whole = Window(begins, ends)
+    for part in months(whole) if options.public_logs else slices(whole, timedelta(days=options.slice_days)):
         tasks = [
             Task(task.wallet, piece, moves_checkpoint=False)
             for task in missing

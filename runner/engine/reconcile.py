@@ -25,7 +25,7 @@ from runner.errors import HeldBack, UpstreamError, UsageError
 from runner.landing.covered import source_of
 from runner.landing.intake import Intake
 from runner.settings import Settings
-from runner.sources import orders
+from runner.sources import orders, polygon
 from runner.warehouse.protocol import Reconciliation, SourceDifference, Warehouse
 from runner.windows import Window, utc_now
 
@@ -141,6 +141,8 @@ def reconcile(settings: Settings, warehouse: Warehouse, options: ReconcileOption
         PolytradesError: not everything could be read, so nothing was compared.
     """
     tasks = plan_reconcile(settings, warehouse, options)
+    if settings.source == "polygon":
+        polygon.addresses(settings)  # that there is no node is said before anything is written
     dbt.prepare(settings)
     warehouse.prepare()
     run_id = new_run_id()

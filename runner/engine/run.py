@@ -33,6 +33,7 @@ def sync(settings: Settings, warehouse: Warehouse, options: SyncOptions, display
         PolytradesError: the run ended early; what had landed stays, and the run is recorded.
     """
     plan_sync(settings, warehouse, options)  # what is wrong with it is said before anything is written
+    check_source(settings)
     dbt.prepare(settings)
     warehouse.prepare()
     run_id = new_run_id()
@@ -64,6 +65,16 @@ def sync(settings: Settings, warehouse: Warehouse, options: SyncOptions, display
                 enrich_landed(settings, warehouse, summary, display)
             build(settings, warehouse, summary, display)
     return summary
+
+
+def check_source(settings: Settings) -> None:
+    """Refuses a source that cannot be asked, before anything is written.
+
+    Raises:
+        UsageError: the chain is to be read, and there is no node.
+    """
+    if settings.source == "polygon":
+        polygon.addresses(settings)
 
 
 def check_answered(tasks: Sequence[Task], fetched: Fetched, summary: Summary) -> None:

@@ -12,6 +12,7 @@ from google.cloud import bigquery
 from runner import project
 from runner.errors import Failed, HeldBack, UsageError
 from runner.settings import Settings
+from runner.warehouse.bigquery_logs import BigQueryLogs
 from runner.warehouse.bigquery_work import BigQueryWork
 from runner.warehouse.jobs import APP, Jobs, Rows
 from runner.warehouse.protocol import Batch
@@ -52,7 +53,7 @@ def _type_name(field: bigquery.SchemaField) -> str:
     return f"array<{name}>" if field.mode == "REPEATED" else name
 
 
-class BigQueryWarehouse(BigQueryWork, SqlWarehouse):
+class BigQueryWarehouse(BigQueryWork, SqlWarehouse, BigQueryLogs):
     """The project of a profile's output. One writer by the lease; a second one is told who has it."""
 
     name = "bigquery"

@@ -67,9 +67,11 @@ class ChainState(Statements):
             f"select {_FILL.format(at='traded_at')}, is_removed from {self._landing('trades')} "
             f"where landed_on >= @landed_since and {within}"
         ]
+        bounds: dict[str, datetime] = {}
         for mart in ("trades", "trade_collisions"):
             columns = self._columns(self._schemas.production, mart)
             if columns is not None:
+                bounds = {"since": since - timedelta(days=1), "until": until + timedelta(days=1)}
                 removed = "is_removed" if "is_removed" in columns else "false as is_removed"
                 parts.append(
                     f"select {_FILL.format(at='timestamp')}, {removed} from {self._mart(mart)} "
@@ -85,9 +87,8 @@ class ChainState(Statements):
             source=_SOURCE,
             first_block=first_block,
             last_block=last_block,
-            since=since - timedelta(days=1),
-            until=until + timedelta(days=1),
             landed_since=(utc_now() - days).date(),
+            **bounds,
         )
         return [ChainFill(*row[:-1]) for row in rows if not row[-1]]
 

@@ -28,6 +28,7 @@ class DuckDBWarehouse(DuckDBWork, SqlWarehouse):
     """The file of the settings, created at the first write; waits for another process to let go of it."""
 
     name = "duckdb"
+    public_logs = None
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from runner.warehouse.adoption import Adoption
 from runner.warehouse.migrating import Migrating
 from runner.warehouse.monitored import History, IncidentEvent, Monitored, NodeResult
+from runner.warehouse.public_logs import PublicLogs
 from runner.windows import Window
 
 
@@ -262,6 +263,10 @@ class Warehouse(Migrating, Protocol):
     name: str
     place: str
     """File or project, for messages."""
+
+    @property
+    def public_logs(self) -> PublicLogs | None:
+        """The chain's logs in a public table; None where the warehouse cannot read one."""
 
     def prepare(self) -> None:
         """Makes sure that the landing and state tables exist, with every column of today."""

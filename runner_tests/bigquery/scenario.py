@@ -8,6 +8,7 @@ are repeated on the way.
 from __future__ import annotations
 
 import json
+import random
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,12 +22,15 @@ import pytest
 from runner import settings
 from runner.engine import duplicates
 from runner.engine.adopt import adopt_existing
+from runner.engine.fetch import Task
 from runner.engine.migration.audit import audit
 from runner.engine.migration.copy import copy
 from runner.engine.migration.drop import drop
 from runner.engine.migration.repair import repair
 from runner.engine.migration.rollback import rollback
 from runner.engine.migration.verify import verify
+from runner.engine.plan import BackfillPlan
+from runner.engine.public_logs import FromPublicLogs, price
 from runner.engine.writer import writing
 from runner.landing.intake import Intake
 from runner.monitor import bill, report, status, telling
@@ -36,8 +40,9 @@ from runner.settings import Settings
 from runner.warehouse.bigquery import BigQueryWarehouse
 from runner.warehouse.connect import connect
 from runner.warehouse.protocol import CheckpointMove, Covered, FollowedWallet, KnownBlock, Reconciliation, Run
-from runner.windows import utc_now
+from runner.windows import Window, utc_now
 from runner_tests.bigquery.proxy import Job, Proxy
+from runner_tests.bigquery.public_table import of_fees, placed, public_table, publish, some_log
 from runner_tests.bigquery.repeats import Repeats
 from runner_tests.bigquery.running import Emulator
 from runner_tests.night import Notes
@@ -112,6 +117,7 @@ def live(emulator: Emulator, repeats: Repeats, folder: Path) -> History:
         _ask(ours)
         _migrate(ours)
         _build_nothing(ours)
+        _take_public_logs(ours, emulator, folder)
         theirs = _World(emulator, proxy, folder)
         _adopt(theirs)
         manifest = json.loads((ours.home.target_path / "manifest.json").read_text())
@@ -259,6 +265,23 @@ def _sync(home: Home) -> None:
     # 4: a check failed, the one that finds the fill beside its key.
     assert done.code == 4, done.stdout + done.stderr
     assert (done.json["pending_batches"], list(done.json["tests_failed"])) == (0, ["no_fill_shares_its_key"])
+
+
+def _take_public_logs(world: _World, emulator: Emulator, folder: Path) -> None:
+    """A log of the public table that is a fill, and one that breaks a rule."""
+    chance, begins = random.Random(1), int(AT.timestamp())
+    publish(emulator, [*placed([some_log(chance) for _ in range(40)], begins, 1000), *of_fees(begins, 1000)], folder)
+    with world.warehouse() as (warehouse, chosen):
+        logs = world.client.query_and_wait(f"select topics from `{public_table()}` where array_length(topics) = 4")
+        wallets = sorted({"0x" + row["topics"][2][26:] for row in logs})
+        tasks = [Task(wallet, Window(AT, AT + timedelta(minutes=10)), moves_checkpoint=False) for wallet in wallets]
+        plan = BackfillPlan(tasks[0].window, wallets, [(tasks[0].window, tasks)], 1, 0)
+        assert price(chosen, warehouse, plan).slices
+        intake = Intake(warehouse, "polygon", folder / "spool", RUN, batch_rows=100)
+        with writing(chosen, warehouse, "backfill", RUN, Notes()), FromPublicLogs(chosen, warehouse, RUN) as source:
+            found = source.fetch(intake, tasks, "Logs", Progress())
+        assert (found.failures, found.done) == ({}, len(tasks))
+        assert intake.counts.landed and intake.counts.rejected
 
 
 def _ask(world: _World) -> None:

@@ -48,16 +48,18 @@ OF_BACKFILL = [
     if site not in ONLY_REPLAY | ONLY_BY_HAND | ONLY_CHAIN | ONLY_MIGRATION | {"wallets.changed", "checkpoints.moved"}
 ]
 # These are passed many times: the first time is the beginning of everything, the second is in the middle.
-PASSED_OFTEN = {
-    "page.received",
-    "batch.written",
-    "batch.loaded",
-    "batch.listed",
-    "rejections.kept",
-    "coverage.recorded",
-    "checkpoints.moved",
-    "batch.landed",
-}
+PASSED_OFTEN = frozenset(
+    {
+        "page.received",
+        "batch.written",
+        "batch.loaded",
+        "batch.listed",
+        "rejections.kept",
+        "coverage.recorded",
+        "checkpoints.moved",
+        "batch.landed",
+    }
+)
 # Passed once in the life of a home: each kind of strike needs one of its own.
 PASSED_ONCE = {"wallets.changed"}
 # Raised inside of what must not hide an error: the run ends as if it had not been.
@@ -81,11 +83,17 @@ def strike(home: Home, arguments: tuple[object, ...], site: str, kind: str, numb
         assert code in (1, 3) and f"The failpoint {site}" in " ".join(said.split()), (site, kind, code, said)
 
 
-def strike_in_every_way(home: Home, arguments: tuple[object, ...], site: str, kinds: tuple[str, ...] = KINDS) -> None:
+def strike_in_every_way(
+    home: Home,
+    arguments: tuple[object, ...],
+    site: str,
+    kinds: tuple[str, ...] = KINDS,
+    passed_often: frozenset[str] = PASSED_OFTEN,
+) -> None:
     """Killed, terminated, failed, let through."""
     for kind in kinds:
         # A run that is made to fail lands what it has: so that one comes last.
-        strike(home, arguments, site, kind, 2 if site in PASSED_OFTEN and kind == "kill" else 1)
+        strike(home, arguments, site, kind, 2 if site in passed_often and kind == "kill" else 1)
     let_through(home, arguments)
 
 
