@@ -17,6 +17,15 @@ if TYPE_CHECKING:  # models are tested without Google's client too
     from runner_tests.bigquery.running import Emulator
 
 EXCHANGES = list(known_exchanges().values())
+COLUMNS = {
+    "address": "string",
+    "topics": "array<string>",
+    "data": "string",
+    "block_number": "int64",
+    "block_timestamp": "timestamp",
+    "transaction_hash": "string",
+    "log_index": "int64",
+}
 AROUND = 660
 """Seconds before and after a window of ten minutes that the table has too."""
 
@@ -107,8 +116,7 @@ def publish(emulator: Emulator, logs: list[dict[str, Any]], folder: Path) -> Non
     client = emulator.client(address.partition(".")[0])
     client.create_dataset(address.split(".")[1], exists_ok=True)
     client.query_and_wait(
-        f"create or replace table `{address}` (address string, topics array<string>, data string, block_number int64, "
-        "block_timestamp timestamp, transaction_hash string, log_index int64) "
+        f"create or replace table `{address}` ({', '.join(map(' '.join, COLUMNS.items()))}) "
         "partition by timestamp_trunc(block_timestamp, month) cluster by block_timestamp"
     )
     file = folder / "public.parquet"

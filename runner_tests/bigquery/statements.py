@@ -16,6 +16,7 @@ from runner_tests.bigquery import bytes_rule
 from runner_tests.bigquery.googlesql import Analyzer, Columns
 from runner_tests.bigquery.information_schema import VIEWS
 from runner_tests.bigquery.proxy import Job
+from runner_tests.bigquery.public_table import COLUMNS, public_table
 from runner_tests.bigquery.running import ROOT
 
 PARTITION_COLUMNS = {"timestamp", "landed_on", "billed_on", "asked_on"}
@@ -166,7 +167,8 @@ class Analysis:
                 self._declared[f"{project_id}.{schemas.production}.{mart}"] = project.mart_columns(mart)
         there = SYSTEM_TABLES | OLD_TABLE
         system = {f"{each}.{name}": columns for each in project_ids for name, columns in there.items()}
-        self._analyzer = Analyzer(self._declared | system)
+        public = {public_table(): {name: kind.upper() for name, kind in COLUMNS.items()}}
+        self._analyzer = Analyzer(self._declared | system | public)
         self._not_analysed = not_analysed
         self.unused = set(not_analysed)
         self._known: dict[str, str | None] = {}
