@@ -53,7 +53,12 @@ measured as (
     select {{ measured('moved_timestamps', 'count(*)') }}
     from {{ ref('mon_moved_timestamps') }}
     union all
-    select {{ measured('unmerged_hours', hours_since('min(unmerged.landed_at)'), affected='count(distinct unmerged.batch_id)') }}
+    select
+        {{ measured(
+            'unmerged_hours',
+            hours_since('min(unmerged.landed_at)'),
+            affected='count(distinct unmerged.batch_id)'
+        ) }}
     from {{ ref('mon_unmerged_batches') }} as unmerged
     cross join working
     where
