@@ -53,12 +53,17 @@ measured as (
     select {{ measured('moved_timestamps', 'count(*)') }}
     from {{ ref('mon_moved_timestamps') }}
     union all
-    select {{ measured('unmerged_hours', hours_since('min(landed_at)'), affected='count(distinct batch_id)') }}
-    from {{ ref('mon_unmerged_batches') }}
+    select
+        {{ measured(
+            'unmerged_hours',
+            hours_since('min(unmerged.landed_at)'),
+            affected='count(distinct unmerged.batch_id)'
+        ) }}
+    from {{ ref('mon_unmerged_batches') }} as unmerged
     cross join working
     where
         working.since is null
-        or landed_at < working.since
+        or unmerged.landed_at < working.since
     union all
     select {{ measured('coverage_holes', 'count(*)', affected='count(distinct wallet_address)') }}
     from {{ ref('mon_coverage_holes') }}
