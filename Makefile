@@ -69,7 +69,7 @@ demo: install ## Two nights on a simulated Polymarket: install, sync twice, show
 test: install-dev ## Run the tests; those of BigQuery need a Python 3.13 beside
 	@if $(FIND_PYTHON313) > /dev/null; then $(MAKE) --no-print-directory $(VENV)/.emulator; \
 	  else echo "*** NOTHING OF BIGQUERY IS TESTED: there is no Python 3.13 for its emulator. ***"; fi
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(SELECTED)
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 25 $(SELECTED)
 
 test-all: SELECTED = -m "not chaos"
 test-all: test ## Run every test on both targets: on an emulator on two cores that takes most of an hour

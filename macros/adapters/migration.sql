@@ -18,14 +18,23 @@
     {{ return(adapter.dispatch('legacy_row_address', 'polytrades')()) }}
 {%- endmacro %}
 {% macro duckdb__legacy_row_address() -%}
-    {%- if legacy_relation().startswith('(') -%}
-        {{ return("cast(null as bigint)") }}
-    {%- elif legacy_relation().startswith('read_parquet(') -%}
-        {{ return("staging.file_index * 1073741824 + staging.file_row_number") }}
-    {%- endif -%}
-    {{ return("staging.rowid") }}
+    {{ return({
+        0: "cast(null as bigint)",
+        1: "staging.rowid",
+        2: "staging.file_index * 1073741824 + staging.file_row_number",
+    }[legacy_address_columns() | length]) }}
 {%- endmacro %}
 {% macro bigquery__legacy_row_address() -%}{{ return("cast(null as int64)") }}{%- endmacro %}
+
+{# DuckDB: what it knows of the place of a row, beside the row's columns. #}
+{% macro legacy_address_columns() -%}
+    {%- if legacy_relation().startswith('(') -%}
+        {{ return([]) }}
+    {%- elif legacy_relation().startswith('read_parquet(') -%}
+        {{ return(['file_index', 'file_row_number']) }}
+    {%- endif -%}
+    {{ return(['rowid']) }}
+{%- endmacro %}
 
 {# Rows of a work table that are to be copied into the month `@month`. BigQuery reads the partition of that month. #}
 {% macro in_month(alias) -%}{{ return(adapter.dispatch('in_month', 'polytrades')(alias)) }}{%- endmacro %}
@@ -223,8 +232,20 @@ where before.key_1 is null
 {% macro rows_at_addresses() -%}{{ return(adapter.dispatch('rows_at_addresses', 'polytrades')()) }}{%- endmacro %}
 {% macro bigquery__rows_at_addresses() -%}{{ return('') }}{%- endmacro %}
 {% macro duckdb__rows_at_addresses() -%}
-with staged as (
-    select * from {{ ref('stg_legacy__trades') }}
+-- Taken first and worked out then: of ten rows of the table nine are repeats.
+with found as (
+    select
+        staging.*
+        {%- for column in legacy_address_columns() %},
+        staging.{{ column }}
+        {%- endfor %}
+    from {{ legacy_relation() }} as staging
+    inner join {{ work_table('winners') }} as winners
+        on {{ legacy_row_address() }} = winners.row_address
+),
+
+staged as (
+    {{ legacy_rows('found') }}
 )
 
 select
@@ -236,8 +257,6 @@ select
         else {{ utc_month('staged.timestamp') }}
     end as month
 from staged
-inner join {{ work_table('winners') }} as winners
-    on staged.row_address = winners.row_address
 {%- endmacro %}
 
 {# Of each key of the table the newest row, as key, month and hashes of its content: what production has to hold. Found
