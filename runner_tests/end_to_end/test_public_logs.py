@@ -12,7 +12,7 @@ from runner.windows import utc_now
 from runner_tests.bigquery.proxy import Proxy
 from runner_tests.bigquery.public_table import of_fees, placed, publish
 from runner_tests.bigquery.running import Emulator
-from runner_tests.models.test_public_logs import COLUMNS, fills, read, real_logs
+from runner_tests.models.test_logs_in_sql import COLUMNS, fills, read, real_logs
 from runner_tests.support import Home, Running, opened
 
 BEGINS = 1_767_808_800
