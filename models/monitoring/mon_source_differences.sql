@@ -53,21 +53,7 @@ keyed as (
     from valued
 ),
 
-source_keys as (
-    select
-        wallet_address,
-        tx_hash,
-        order_hash,
-        min(filled_at) as filled_at,
-        count(*) as fill_count,
-        sum(shares_raw) as shares_raw,
-        sum(usdc_raw) as usdc_raw
-    from keyed
-    where source = '{{ newest.source }}'
-    group by wallet_address, tx_hash, order_hash
-),
-
-theirs as (
+their_fills as (
     {% if newest.compared == 'trades' %}
     select
         fills.wallet_address,
@@ -101,7 +87,14 @@ theirs as (
     {% endif %}
 ),
 
-their_keys as (
+source_fills as (
+    select *
+    from keyed
+    where source = '{{ newest.source }}'
+),
+
+{% for side in ['source', 'their'] %}
+{{ side }}_keys as (
     select
         wallet_address,
         tx_hash,
@@ -110,9 +103,10 @@ their_keys as (
         count(*) as fill_count,
         sum(shares_raw) as shares_raw,
         sum(usdc_raw) as usdc_raw
-    from theirs
+    from {{ side }}_fills
     group by wallet_address, tx_hash, order_hash
-)
+){{ ',' if not loop.last }}
+{% endfor %}
 
 select
     coalesce(source_keys.wallet_address, their_keys.wallet_address) as wallet_address,

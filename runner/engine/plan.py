@@ -125,6 +125,21 @@ def _end(settings: Settings, until: datetime | None) -> datetime:
     return min(until, latest) if until else latest
 
 
+def past_window(settings: Settings, start: datetime | None, end: datetime | None) -> Window:
+    """The window that was asked for, as far as it is past: up to now less settle_lag_minutes.
+
+    Raises:
+        UsageError: nothing is left of it.
+    """
+    window = Window(start, _end(settings, end))
+    if window.begins >= window.end:
+        raise UsageError(
+            f"The window from {window.begins.isoformat()} to {window.end.isoformat()} is empty: --from must be before "
+            f"--to, and both before now less settle_lag_minutes. There are no fills before {EVER:%Y-%m-%d}."
+        )
+    return window
+
+
 @dataclass(frozen=True)
 class BackfillOptions:
     """What `backfill` was asked for. `gaps`: the holes of the coverage ledger, whatever the window.
@@ -170,13 +185,8 @@ def plan_backfill(settings: Settings, warehouse: Warehouse, options: BackfillOpt
         UsageError: the window is empty or in the future, no wallet is followed, or a filter names one that is not.
     """
     chosen = chosen_followed(warehouse, options.only)
-    end = _end(settings, options.end)
-    target = Window(options.start, end)
-    if target.begins >= end:
-        raise UsageError(
-            f"The window from {target.begins.isoformat()} to {end.isoformat()} is empty: --from must be before --to, "
-            f"and both before now less settle_lag_minutes. There are no fills before {EVER:%Y-%m-%d}."
-        )
+    target = past_window(settings, options.start, options.end)
+    end = target.end
     # What was left out with --since is fetched when somebody asks for it here, and is no gap.
     coverage = covered_windows(settings, warehouse, with_skipped=options.gaps)
     wanted = covered = 0.0

@@ -18,14 +18,14 @@ from runner.engine.build import RECONCILIATION, Display
 from runner.engine.chain import Chain
 from runner.engine.fetch import Fetched, Task
 from runner.engine.order_api import OrderApi
-from runner.engine.plan import BackfillOptions, chosen_followed
-from runner.engine.run import spool_dir
+from runner.engine.plan import BackfillOptions, chosen_followed, past_window
+from runner.engine.run import check_source, spool_dir
 from runner.engine.writer import new_run_id, writing
 from runner.errors import HeldBack, UpstreamError, UsageError
 from runner.landing.covered import source_of
 from runner.landing.intake import Intake
 from runner.settings import Settings
-from runner.sources import orders, polygon
+from runner.sources import orders
 from runner.warehouse.protocol import Reconciliation, SourceDifference, Warehouse
 from runner.windows import Window, utc_now
 
@@ -120,13 +120,7 @@ def plan_reconcile(settings: Settings, warehouse: Warehouse, options: ReconcileO
         raise UsageError(
             "The chain is read from a time on: say --from (its first fills are of 2020, millions of blocks)."
         )
-    end = min(options.end or utc_now(), utc_now() - timedelta(minutes=settings.settle_lag_minutes))
-    window = Window(options.start, end)
-    if window.begins >= end:
-        raise UsageError(
-            f"The window from {window.begins.isoformat()} to {end.isoformat()} is empty: --from must be before --to, "
-            "and both before now less settle_lag_minutes."
-        )
+    window = past_window(settings, options.start, options.end)
     wallets = chosen_followed(warehouse, options.only)
     if options.sample is not None:
         # By a hash of the address: as good as chance, and the same wallets tomorrow.
@@ -141,8 +135,7 @@ def reconcile(settings: Settings, warehouse: Warehouse, options: ReconcileOption
         PolytradesError: not everything could be read, so nothing was compared.
     """
     tasks = plan_reconcile(settings, warehouse, options)
-    if settings.source == "polygon":
-        polygon.addresses(settings)  # that there is no node is said before anything is written
+    check_source(settings)
     dbt.prepare(settings)
     warehouse.prepare()
     run_id = new_run_id()
