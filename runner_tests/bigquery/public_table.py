@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from runner import project
+from runner.landing.logs import LogReader, Logs
 from runner.sources.exchanges import known_exchanges
 
 if TYPE_CHECKING:  # models are tested without Google's client too
@@ -26,6 +28,11 @@ COLUMNS = {
     "transaction_hash": "string",
     "log_index": "int64",
 }
+FILL_COLUMNS = (
+    "wallet_address", "tx_hash", "order_hash", "side", "token_id", "price", "shares_normalized", "shares_raw",
+    "usdc_raw", "taker", "log_index", "block_number", "contract_address", "is_removed", "fee_raw", "fee_unit",
+    "extra_fields",
+)  # fmt: skip
 AROUND = 660
 """Seconds before and after a window of ten minutes that the table has too."""
 
@@ -34,6 +41,30 @@ def public_table() -> str:
     """Its name, with project and dataset."""
     place = project.variables()["public_logs"]
     return f"{place['project']}.{place['dataset']}.logs"
+
+
+def real_logs(data: Path) -> list[dict[str, Any]]:
+    """All fills in the recorded logs and receipts, the latter by their place in it."""
+    found = [json.loads((data / "onchain" / "v1_log_order_filled_0x31d5dc.json").read_bytes())]
+    found += json.loads((data / "onchain" / "v2_logs_one_tx_mint_0xc88f7c.json").read_bytes())
+    topics = {exchange.topic for exchange in known_exchanges().values()}
+    for number, name in enumerate(("v2_receipt_logs_buy_0x818b33", "v2_receipt_logs_sweep_0xfa65d9"), start=1):
+        for place, log in enumerate(json.loads((data / "onchain" / f"{name}.json").read_bytes())["logs"]):
+            if log["topics"][0] in topics:
+                found.append(
+                    {**log, "blockNumber": "0x64", "transactionHash": f"0x{number:064x}", "logIndex": hex(place)}
+                )
+    return [{"blockTimestamp": "0x695e9f3d", **log} for log in found]
+
+
+def read(logs: list[dict[str, Any]]) -> Logs:
+    """What the runner reads of a node's answer."""
+    return LogReader(known_exchanges()).read(json.dumps(logs).encode(), (), 0, 10**9)
+
+
+def fills(logs: Logs) -> set[tuple[Any, ...]]:
+    """Its fills with their times."""
+    return set(zip(*(logs.columns[name].to_pylist() for name in FILL_COLUMNS), logs.seconds.to_pylist(), strict=True))
 
 
 def some_log(chance: random.Random) -> dict[str, Any]:

@@ -10,9 +10,8 @@ import pytest
 from runner.warehouse.protocol import FollowedWallet
 from runner.windows import utc_now
 from runner_tests.bigquery.proxy import Proxy
-from runner_tests.bigquery.public_table import of_fees, placed, publish
+from runner_tests.bigquery.public_table import FILL_COLUMNS, fills, of_fees, placed, publish, read, real_logs
 from runner_tests.bigquery.running import Emulator
-from runner_tests.models.test_logs_in_sql import COLUMNS, fills, read, real_logs
 from runner_tests.support import Home, Running, opened
 
 BEGINS = 1_767_808_800
@@ -22,7 +21,7 @@ WINDOW = ("--from", "2026-01-07T18:00:00Z", "--to", "2026-01-07T18:10:00Z")
 LATER_WINDOW = ("--from", "2026-02-07T18:00:00Z", "--to", "2026-02-07T18:10:00Z")
 COMMAND = ("backfill", "--public-logs", *WINDOW, "--json")
 STORED = (
-    f"select {', '.join(COLUMNS[:13])}, false as is_removed, fee_raw, fee_unit, extra_fields, "
+    f"select {', '.join(FILL_COLUMNS[:13])}, false as is_removed, fee_raw, fee_unit, extra_fields, "
     "cast(epoch(timestamp) as bigint) from fills"
 )
 

@@ -12,41 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from runner import dbt
-from runner.landing.logs import LogReader, Logs
-from runner.sources.exchanges import known_exchanges
-from runner_tests.bigquery.public_table import as_table, some_log
+from runner.landing.logs import Logs
+from runner_tests.bigquery.public_table import FILL_COLUMNS, as_table, fills, read, real_logs, some_log
 from runner_tests.support import Home, opened
 
-COLUMNS = (
-    "wallet_address", "tx_hash", "order_hash", "side", "token_id", "price", "shares_normalized", "shares_raw",
-    "usdc_raw", "taker", "log_index", "block_number", "contract_address", "is_removed", "fee_raw", "fee_unit",
-    "extra_fields",
-)  # fmt: skip
 EXACT_DOUBLES = 2**53
-
-
-def real_logs(data: Path) -> list[dict[str, Any]]:
-    """All fills in the recorded logs and receipts, the latter by their place in it."""
-    found = [json.loads((data / "onchain" / "v1_log_order_filled_0x31d5dc.json").read_bytes())]
-    found += json.loads((data / "onchain" / "v2_logs_one_tx_mint_0xc88f7c.json").read_bytes())
-    topics = {exchange.topic for exchange in known_exchanges().values()}
-    for number, name in enumerate(("v2_receipt_logs_buy_0x818b33", "v2_receipt_logs_sweep_0xfa65d9"), start=1):
-        for place, log in enumerate(json.loads((data / "onchain" / f"{name}.json").read_bytes())["logs"]):
-            if log["topics"][0] in topics:
-                found.append(
-                    {**log, "blockNumber": "0x64", "transactionHash": f"0x{number:064x}", "logIndex": hex(place)}
-                )
-    return [{"blockTimestamp": "0x695e9f3d", **log} for log in found]
-
-
-def read(logs: list[dict[str, Any]]) -> Logs:
-    """What the runner reads of a node's answer."""
-    return LogReader(known_exchanges()).read(json.dumps(logs).encode(), (), 0, 10**9)
-
-
-def fills(logs: Logs) -> set[tuple[Any, ...]]:
-    """Its fills with their times."""
-    return set(zip(*(logs.columns[name].to_pylist() for name in COLUMNS), logs.seconds.to_pylist(), strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -71,15 +41,15 @@ def test_the_fills_are_those_that_a_node_gives(
     decoded: tuple[Logs, duckdb.DuckDBPyConnection, str],
 ) -> None:
     expected, connection, body = decoded
-    names = ", ".join(COLUMNS)
+    names = ", ".join(FILL_COLUMNS)
     found = set(
         connection.sql(
             f"{body} select {names}, cast(epoch(traded_at) as bigint) from fills where broken_rule is null"
         ).fetchall()
     )
     # Beyond 2^53 a double of a quotient is the nearest here, and may be its neighbour there.
-    doubles = [COLUMNS.index(name) for name in ("price", "shares_normalized")]
-    shares = COLUMNS.index("shares_raw")
+    doubles = [FILL_COLUMNS.index(name) for name in ("price", "shares_normalized")]
+    shares = FILL_COLUMNS.index("shares_raw")
 
     def told(rows: set[tuple[Any, ...]]) -> set[tuple[Any, ...]]:
         return {
