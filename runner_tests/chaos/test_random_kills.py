@@ -1,9 +1,10 @@
 """Promise: kill -9 at any instant, again and again; in the end all is as if nothing had been.
 
-A chain is a world's nights in one home, each killed several times before it is let through, and compared with the
-same night of an undisturbed home. The first half of a night's kills fall between its first request and the start of
-dbt, the others anywhere in a run: later all has landed. One in five hits the runner alone, and dbt dies with it where
-the system can see to that. `make chaos` runs as many chains as its time allows.
+A chain is a world's nights in one home, each killed many times before it is let through, and compared with the same
+night of an undisturbed home. The first kills of a night come soon after its first request, each within an eighth of
+what its landing takes, so that landing is got through in small pieces; the others fall anywhere in a run, which is
+mostly dbt, as all has landed by then. One in five hits the runner alone, and dbt dies with it where the system can see
+to that. `make chaos` runs as many chains as its time allows.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ from runner_tests.support import Home, home_on
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(0)]
 SHARE = {"duckdb": 0.6, "emulator": 1.0}
 """Of the time that is left when this begins; the emulator comes second."""
+EARLY, LATE = (8, 24), (3, 9)
+"""Kills of one night: fewest and most."""
 PHASES = ("start", "landing", "markets and events", "dbt", "end")
 _DBT_STARTS = "Markets and events: "
 """What a run says when it has all of them."""
@@ -85,13 +88,14 @@ class Chain:
     lone: int = 0
     said: list[str] = field(default_factory=list)
 
-    def night(self, arguments: tuple[object, ...], spans: Spans, kills: int, box: Box) -> None:
-        """Kills a night so many times, while there is time; then lets it through."""
-        for number in range(kills):
+    def night(self, arguments: tuple[object, ...], spans: Spans, box: Box) -> None:
+        """Kills a night many times, while there is time; then lets it through."""
+        early, late = self.chance.randint(*EARLY), self.chance.randint(*LATE)
+        for number in range(early + late):
             if box.is_over:
                 break
             known = runs(self.home)
-            command = self.started_until_its_end_comes(arguments, spans, is_early=number < kills // 2)
+            command = self.started_until_its_end_comes(arguments, spans, is_early=number < early)
             if command.process.poll() is not None:
                 assert command.process.returncode in (0, 3), command.text
                 continue
@@ -106,7 +110,7 @@ class Chain:
 
     def started_until_its_end_comes(self, arguments: tuple[object, ...], spans: Spans, is_early: bool) -> Command:
         """Starts a command and waits for the instant at which it is to die; it may have ended by then."""
-        left = self.chance.uniform(0, spans.landing if is_early else spans.whole)
+        left = self.chance.uniform(0, spans.landing / 8 if is_early else spans.whole)
         requests = self.here.requests()
         command = begin(self.home, *arguments)
         while is_early and command.process.poll() is None:
@@ -157,7 +161,7 @@ def test_chains_of_kills_end_as_if_nothing_had_been(
         chain = Chain(home_on(target, folder, request), here, chance)
         here.settings(chain.home)
         for arguments, (expected, spans) in zip(nights(here.wallets), reference, strict=True):
-            chain.night(arguments, spans, chance.randint(8, 40), box)
+            chain.night(arguments, spans, box)
             differing = differences(contents(chain.home), expected)
             assert not differing, f"CHAOS_SEED={first}, chain {number}: {differing}\n{'-'.join(chain.said)}"
             chain.said.clear()
