@@ -93,13 +93,13 @@ lint: install-dev ## Check format, types, layers, SQL and the generated referenc
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/sqlfluff lint --disable-progress-bar models tests
+	$(BIN)/sqlfluff lint --disable-progress-bar models tests analyses
 	$(BIN)/python docs/generate.py --check
 
 format: install-dev ## Put Python and SQL into the house form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	$(BIN)/sqlfluff fix --disable-progress-bar models tests
+	$(BIN)/sqlfluff fix --disable-progress-bar models tests analyses
 
 docs: install-dev ## Write the generated reference pages and dbt's own documentation
 	$(BIN)/python docs/generate.py

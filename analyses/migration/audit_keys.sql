@@ -1,5 +1,5 @@
 -- The staging table by key: one row per key that the old copy went by (wallet, transaction, id) and per key that we
--- would give it. `content_from` and `content_to` are the least and the greatest hash of what a row says but for its time.
+-- give it. `content_from` and `content_to` are the least and the greatest hash of what a row says but for its time.
 with staged as (
     select
         *,

@@ -32,7 +32,10 @@ select
     (select count(*) from stored) as row_count,
     (select coalesce(sum(is_null), 0) from stored) as null_keys,
     (select count(*) from keys_stored) as keys,
-    (select count(*) from keys_stored where row_count > 1) as double_keys,
+    (
+        select count(*) from keys_stored
+        where row_count > 1
+    ) as double_keys,
     (
         select count(*)
         from staged

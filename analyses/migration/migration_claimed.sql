@@ -8,13 +8,25 @@ with stand_ins as (
 ),
 
 known as (
-    select wallet_address, tx_hash, token_id, side, shares_raw, usdc_raw
+    select
+        wallet_address,
+        tx_hash,
+        token_id,
+        side,
+        shares_raw,
+        usdc_raw
     from {{ work_table('rows') }}
     where
         broken_rule is null
         and key_quality in ('exact', 'repaired')
     union all
-    select wallet_address, tx_hash, token_id, side, shares_raw, usdc_raw
+    select
+        wallet_address,
+        tx_hash,
+        token_id,
+        side,
+        shares_raw,
+        usdc_raw
     from {{ migrated_into() }}
     where key_quality in ('exact', 'repaired')
 )

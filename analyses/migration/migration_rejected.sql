@@ -1,4 +1,4 @@
--- What breaks a rule, as the quarantine keeps it. The text has the names of an order record, so that it can be replayed.
+-- What breaks a rule, as the quarantine keeps it. Its text has the names of an order record, to be replayed.
 with broken as (
     select
         *,

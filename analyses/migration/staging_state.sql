@@ -1,4 +1,4 @@
--- The staging table as one number of rows and two sums, by which it is known again. Every column counts, as it stands there.
+-- The staging table as one number of rows and two sums, by which it is known again. Every column counts as it stands.
 select
     count(*) as row_count,
     {{ sum_of_hashes(legacy_row_hash(1)) }} as sum_1,

@@ -1,5 +1,5 @@
--- Of the missing keys those that are missing by right: what breaks a rule, and stand-ins whose fill `trades` has with its
--- real hash. Inner joins only, each with few rows on one side: an outer one would have all of `trades` in memory.
+-- Of the missing keys those that are missing by right: what breaks a rule, and stand-ins whose fill `trades` has with
+-- its real hash. Inner joins only, each with few rows on one side: an outer one would have all of `trades` in memory.
 with staged as (
     select
         staged.*,

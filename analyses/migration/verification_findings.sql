@@ -33,9 +33,15 @@ staged as (
 ),
 
 both_sides as (
-    select 'trades' as side, stored.* from stored
+    select
+        'trades' as side,
+        stored.*
+    from stored
     union all
-    select distinct 'staging' as side, staged.* from staged
+    select distinct
+        'staging' as side,
+        staged.*
+    from staged
 )
 
 select

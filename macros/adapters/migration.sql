@@ -209,7 +209,7 @@ newest as (
 )
 
 select
-    newest.* except (content_1, micros),
+    newest.* except (id, content_1, micros),
     coalesce(newest.broken_key, newest.broken_value) as broken_rule,
     case
         when coalesce(newest.broken_key, newest.broken_value) is not null then 'rejected'
@@ -249,7 +249,9 @@ staged as (
 )
 
 select
-    staged.* exclude (row_address),
+    -- What the table had in place of the order hash matters of a broken row alone.
+    staged.* exclude (row_address, id, record_id),
+    case when coalesce(staged.broken_key, staged.broken_value) is not null then staged.record_id end as record_id,
     {{ row_hashes('staged', 0) }},
     coalesce(staged.broken_key, staged.broken_value) as broken_rule,
     case
