@@ -178,11 +178,12 @@ class Home:
         return {result["unique_id"].split(".")[2]: result["execution_time"] for result in results}
 
     def polytrades(self, *arguments: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Runs a command; gives its JSON and what was measured."""
+        """Runs a command; gives its JSON, which is kept beside the warehouse, and what was measured."""
         work = self.file.with_name(self.file.name + ".migration")
         work.mkdir(exist_ok=True)
         with Measured(work) as measured:
             said = self._run([str(BIN / "polytrades"), *arguments, "--json"])
+        (self.folder / f"{'-'.join(arguments[:2])}.json").write_text(said)
         return json.loads(said), measured.as_json()
 
     def _run(self, command: list[str]) -> str:
