@@ -248,6 +248,8 @@ class Home:
 
 def nights(migrated: Home, native: Home, rounds: int = 3) -> dict[str, Any]:
     """Nights of the newest day and of one in the past, in turns; medians of seconds, and how they relate."""
+    if not native.file.exists():
+        native.grow_from(migrated)
     found: dict[str, Any] = {}
     for name, days_ago in (("newest day", 0), ("200 days before", 200)):
         seconds: dict[str, list[float]] = {"migrated": [], "native": []}
@@ -273,16 +275,20 @@ def main() -> None:
     rows, keys, before = (round(number * chosen.scale) for number in FULL_SCALE)
     shape = Shape(rows, keys, before)
     folder = (chosen.keep or Path(tempfile.mkdtemp())).absolute()
+    about = {"scale": chosen.scale, "memory_limit": chosen.memory}
     try:
         measured = measure(shape, folder, chosen.memory, chosen.files, print)
+        write(chosen.name, {**about, **measured})
+        measured["nights"] = nights(Home(folder / "home", chosen.memory), Home(folder / "native", chosen.memory))
+        print(f"a night on the migrated table beside one that has grown: {measured['nights']}")
     finally:
         if not chosen.keep:
             shutil.rmtree(folder)
-    write(chosen.name, {"scale": chosen.scale, "memory_limit": chosen.memory, **measured})
+    write(chosen.name, {**about, **measured})
 
 
 def measure(shape: Shape, folder: Path, memory: str, files: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """Everything, in one run."""
+    """Floors and commands, in one run."""
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
         if not (folder / "staging").exists():
@@ -313,11 +319,6 @@ def measure(shape: Shape, folder: Path, memory: str, files: int, say: Callable[[
     found["copy_to_bare_cpu"] = round(cpu, 2)
     found["copy_steps"] = copied["seconds"]
     found["verify_steps"] = verdict["seconds"]
-    native = Home(folder / "native", memory)
-    if not native.file.exists():
-        native.grow_from(home)
-    found["nights"] = nights(home, native)
-    say(f"a night on the migrated table beside one that has grown: {found['nights']}")
     say(f"copy takes {found['copy_to_bare']} times as long as the bare de-duplication")
     return found
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from functools import partial
 
+from pydantic import SecretStr
+
 from runner import dbt, project
 from runner.errors import KeyRefused, PolytradesError
 from runner.monitor.check import Check
@@ -157,13 +159,23 @@ def _polygon(settings: Settings) -> list[Check]:
         return []
 
     async def ask() -> str:
-        async with polygon.Nodes(settings) as nodes:
-            await nodes.check_chain()
-            head, is_final = await nodes.head(settings.polygon_finality)
-            count = len(polygon.addresses(settings))
+        answers, silent = [], []
+        for address in polygon.addresses(settings):
+            alone = settings.model_copy(update={"polygon_rpc_urls": SecretStr(address)})
+            try:
+                async with polygon.Nodes(alone) as node:
+                    await node.check_chain()
+                    answers.append(await node.head(settings.polygon_finality))
+            except PolytradesError as error:
+                silent.append(error)
+        if not answers:
+            raise silent[0]
+        head, is_final = max(answers, key=lambda answer: answer[0].number)
         kind = "final" if is_final else "newest, since no node knows `finalized`"
         behind = duration(max(0.0, datetime.now(UTC).timestamp() - head.time))
-        return f"{count} node{'s' if count > 1 else ''}: block {head.number:,} is the {kind}, {behind} old"
+        asked = len(answers) + len(silent)
+        count = "The node answers" if asked == 1 else f"{len(answers)} of {asked} nodes answer"
+        return "; ".join([f"{count}: block {head.number:,} is the {kind}, {behind} old", *map(str, silent)])
 
     fix = "Set POLYTRADES_POLYGON_RPC_URLS to JSON-RPC endpoints of Polygon that answer."
     return [_asked("Polygon", ask, fix)]

@@ -85,3 +85,9 @@ def test_a_night_from_the_chain_and_one_after_a_reorganisation(
     differences = {(each["wallet"], each["difference"]) for each in found.json["differences"]}
     assert differences == {(wallet, "missing")}
     assert tx_hash in {each["example"].split()[0] for each in found.json["differences"]}
+
+    # One of two nodes is enough, and the one that is silent is named.
+    home.variables["POLYTRADES_POLYGON_RPC_URLS"] = "http://127.0.0.1:9/rpc " + node.ready["url"] + "/rpc"
+    doctor = home.polytrades("doctor", check=False).stdout
+    assert "1 of 2 nodes answer" in doctor
+    assert "127.0.0.1:9" in doctor
