@@ -74,7 +74,9 @@ def _run_slices(
             if is_last or (summary.build and not summary.build.is_complete):
                 break
         tell_fetched(plan.tasks, together, summary)
-    if not plan.slices:  # what a run before has landed and not merged
+    if not plan.slices:  # what a run before has landed and not merged, nor asked about
+        if warehouse.totals().pending_batches:
+            enrich_landed(settings, warehouse, summary, display)
         build(settings, warehouse, summary, display)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -72,9 +73,17 @@ def test_what_since_left_out_is_fetched_by_a_backfill_that_may_be_cut_off_and_as
     assert (cut.code, past.requests() - before) == (3, 8)
     left = home.polytrades("backfill", *window, "--status", "--json").json
     assert 0 < left["covered_share"] < 1
+    home.variables["POLYTRADES_FAULT"] = "fills.landed:kill:3"  # the last slice
+    assert home.polytrades("backfill", *window, check=False).code == -signal.SIGKILL
+    assert past.requests() - before == 6 * 4
+    del home.variables["POLYTRADES_FAULT"]
     done = home.polytrades("backfill", *window, "--json").json
     assert done["exit_code"] == 0
     assert past.requests() - before == 6 * 4, "no window is asked for twice"
+    assert done["markets_landed"] > 0, "of what had landed, markets were not fetched yet"
+    assert home.query("select count(*) from trades where condition_id not in (select condition_id from markets)") == [
+        (0,)
+    ]
     assert keys(home) == past.expected
     assert home.polytrades("checkpoints", "--json").json["checkpoints"] == checkpoints, "no checkpoint moved"
 
