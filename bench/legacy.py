@@ -21,6 +21,7 @@ import duckdb
 
 FULL_SCALE = (165_569_306, 58_953_954, 49_758_618)
 """Rows and keys of the staging table, and rows of the production table, that this project was begun for."""
+FIRST_DAY = "2024-11-03 00:00:00+00"
 _STRIDE = 32_416_190_071
 """A prime: multiples of it meet every fill once, in an order of no use to anybody."""
 _MALFORMED = 2_000
@@ -62,7 +63,7 @@ def fills(shape: Shape) -> str:
         '0x' || md5('t' || tx) || md5('u' || tx) as tx_hash,
         '0x' || md5('o' || if(i % 6 = 5, i // 600, i + 1000000007)) || md5('p' || if(i % 6 = 5, i // 600, -i))
             as order_hash,
-        timestamptz '2024-11-03 00:00:00+00'
+        timestamptz '{FIRST_DAY}'
         + to_seconds(
             (if(i >= {shape.keys}, hash(tx * 64 + 4) % {shape.keys // 2 + 1}, tx) * {_seconds(shape)}) // 1000000
         ) as made_at,
@@ -189,9 +190,16 @@ def staging(shape: Shape, part: int = 0, parts: int = 1) -> str:
     """
 
 
-def production(shape: Shape) -> str:
-    """The rows of `trades` before: eight tenths of the fills with an order hash, and what came by other ways."""
-    overlap = f"i < {shape.keys} and i % 10 < 8 and id_kind = 'order'"
+_OVERLAPS = "i % 10 < 8 and id_kind = 'order'"
+"""Fills of the staging table that stand in production: eight tenths of those with an order hash."""
+
+
+def production(shape: Shape, in_both: int, among: str | None = None) -> str:
+    """The rows of `trades` before, each with its number `i`: `in_both` of the staging table, and what came otherwise.
+
+    `among` is a relation with the numbers that are looked at, if not all.
+    """
+    numbers = among or f"range({shape.keys + shape.production - in_both}) as numbers (i)"
     return f"""
         select
             order_hash as id,
@@ -210,21 +218,25 @@ def production(shape: Shape) -> str:
             'Market ' || market as title,
             cast(shares_raw as bigint) as shares_raw,
             cast(usdc_raw as bigint) as usdc_raw,
-            i < {shape.keys} as is_overlap
-        from (select {fills(shape)} from range({shape.keys + shape.production}) as numbers (i)) as fills
-        where ({overlap}) or i >= {shape.keys}
-        order by is_overlap desc, i
-        limit {shape.production}
+            i
+        from (select {fills(shape)} from {numbers}) as fills
+        where i >= {shape.keys} or ({_OVERLAPS})
     """
 
 
 def overlap(connection: duckdb.DuckDBPyConnection, shape: Shape) -> int:
-    """How many fills of the staging table stand in production."""
+    """How many fills of the staging table stand in production.
+
+    Raises:
+        ValueError: more than production is to have.
+    """
     ((count,),) = connection.execute(
         f"select count(*) from (select {fills(shape)} from range({shape.keys}) as numbers (i)) as fills "
-        f"where i < {shape.keys} and i % 10 < 8 and id_kind = 'order'"
+        f"where {_OVERLAPS}"
     ).fetchall()
-    return min(int(count), shape.production)
+    if count > shape.production:
+        raise ValueError(f"{count:,} rows of production are in the staging table too: it needs at least as many")
+    return int(count)
 
 
 def write_staging(connection: duckdb.DuckDBPyConnection, shape: Shape, folder: Path, files: int) -> None:

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from legacy import FULL_SCALE, Shape, known_answer, production, write_staging
+from legacy import FIRST_DAY, FULL_SCALE, Shape, known_answer, overlap, production, write_staging
 from results import write
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -197,10 +197,23 @@ class Home:
         self.dbt("build", "--exclude-resource-type", "unit_test")
         with duckdb.connect(str(self.file)) as connection:
             connection.execute("set TimeZone = 'UTC'; set preserve_insertion_order = false")
+            in_both = overlap(connection, shape)
             connection.execute(
-                "insert into trades by name select * exclude (is_overlap), 'exact' as key_quality, 'dome' as source "
-                f"from ({production(shape)}) order by timestamp, wallet_address, tx_hash, order_hash"
+                f"create temp table times as select i, timestamp from ({production(shape, in_both)}) order by timestamp"
             )
+            for day in range(0, shape.days + 1, 30):  # all at once would be sorted on disk
+                month = (
+                    f"(select i from times where timestamp >= timestamptz '{FIRST_DAY}' + to_days({day}) "
+                    f"and timestamp < timestamptz '{FIRST_DAY}' + to_days({day + 30})) as numbers"
+                )
+                connection.execute(
+                    "insert into trades by name select * exclude (i), 'exact' as key_quality, 'dome' as source "
+                    f"from ({production(shape, in_both, month)}) "
+                    "order by timestamp, wallet_address, tx_hash, order_hash"
+                )
+            ((count,),) = connection.execute("select count(*) from trades").fetchall()
+            if count != shape.production:
+                sys.exit(f"production has {count:,} rows and not {shape.production:,}")
 
     def grow_from(self, other: "Home") -> None:
         """Gets the rows of another one as nights would have written them: day by day."""

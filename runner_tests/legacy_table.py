@@ -7,7 +7,7 @@ from typing import Any
 
 import duckdb
 
-from bench.legacy import Shape, known_answer, production, staging, truth
+from bench.legacy import Shape, known_answer, overlap, production, staging, truth
 from runner_tests.support import Home
 
 STAGING = "old.trades_staging"
@@ -31,8 +31,8 @@ class LegacyTable:
                 ("truth", truth(shape)),
                 (
                     "production",
-                    f"select * exclude (is_overlap), 'exact' as key_quality, 'dome' as source "
-                    f"from ({production(shape)})",
+                    f"select * exclude (i), 'exact' as key_quality, 'dome' as source "
+                    f"from ({production(shape, overlap(connection, shape))})",
                 ),
             ):
                 connection.execute(f"copy ({sql}) to '{self.file(name)}' (format parquet)")
