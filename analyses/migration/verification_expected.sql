@@ -1,10 +1,6 @@
 -- What `trades` has to hold, as hashes: what stood there before the copy, and of every other key of the staging table
 -- the newest row.
-with newest as (
-    {{ newest_contents() }}
-),
-
-before as (
+with before as (
     select * from {{ work_table('before') }}
 )
 
@@ -26,7 +22,7 @@ select
     newest.content_2,
     {{ utc_month('newest.timestamp') }} as month,
     true as is_from_staging
-from newest
+from {{ work_table('newest') }} as newest
 where not exists (
     select 1
     from before

@@ -20,6 +20,7 @@ from runner.windows import utc_now
 
 _WORK = {
     "since": "Transactions that came since",
+    "newest": "Newest row of each key",
     "expected": "What production has to hold",
     "actual": "What production holds",
     "missing": "Keys that are missing",
