@@ -262,7 +262,8 @@ from staged
 {%- endmacro %}
 
 {# Of each key of the table the newest row, as key, month and hashes of its content: what production has to hold. Found
-   in another way than the copy does it: the content's first hash decides between rows of one time, whole. #}
+   in another way than the copy does it: the content's first hash decides between rows of one time, whole.
+   DuckDB: `arg_max` of a bigint by a hugeint, since of unsigned ones it keeps texts, and those never leave memory. #}
 {% macro newest_contents() -%}{{ return(adapter.dispatch('newest_contents', 'polytrades')()) }}{%- endmacro %}
 {% macro duckdb__newest_contents() -%}
     select
@@ -270,14 +271,17 @@ from staged
         key_2,
         any_value(pair) as pair,
         cast(max(version) & 18446744073709551615 as ubigint) as content_1,
-        arg_max(content_2, version) as content_2,
+        cast(
+            cast(arg_max(signed_content_2, cast(version as hugeint)) as hugeint) + 9223372036854775808 as ubigint
+        ) as content_2,
         make_timestamptz(cast((max(version) >> 64) & 2251799813685247 as bigint)) as timestamp
     from (
         select
-            {{ row_hashes('staged') }},
+            {{ row_hashes('staged', 0) }},
             (cast(7 - least(staged.source_rank, 7) as uhugeint) << 115)
             | (cast({{ clamped_micros('staged.timestamp') }} as uhugeint) << 64)
-            | cast({{ content_hash_1('staged') }} as uhugeint) as version
+            | cast({{ content_hash_1('staged') }} as uhugeint) as version,
+            cast(cast({{ content_hash_2('staged') }} as hugeint) - 9223372036854775808 as bigint) as signed_content_2
         from {{ ref('stg_legacy__trades') }} as staged
         where staged.broken_value is null
     ) as versions
