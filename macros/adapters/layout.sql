@@ -43,3 +43,14 @@
 {%- endmacro %}
 {% macro duckdb__stored_in_order(columns) -%}{{ return('order by ' ~ columns | join(', ')) }}{%- endmacro %}
 {% macro bigquery__stored_in_order(columns) -%}{{ return('') }}{%- endmacro %}
+
+{# Hooks at the start and the end of a run. On DuckDB a checkpoint also puts small row groups together, and each large
+   table that a run makes brings a checkpoint: without this the landed rows and the tables before the merge are written
+   anew several times, a quarter of all that a large build does. Once, when dbt closes the file, is enough. #}
+{% macro compact_at_the_end(is_the_end) -%}
+    {{ return(adapter.dispatch('compact_at_the_end', 'polytrades')(is_the_end)) }}
+{%- endmacro %}
+{% macro duckdb__compact_at_the_end(is_the_end) -%}
+    {{ return('reset max_vacuum_tasks' if is_the_end else 'set max_vacuum_tasks = 0') }}
+{%- endmacro %}
+{% macro bigquery__compact_at_the_end(is_the_end) -%}{{ return('') }}{%- endmacro %}

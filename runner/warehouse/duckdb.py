@@ -11,9 +11,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from runner import project
+from runner import log, project
 from runner.errors import Failed, HeldBack
 from runner.settings import Settings
+from runner.warehouse import duckdb_torn
 from runner.warehouse.arrow import TYPES
 from runner.warehouse.duckdb_work import DuckDBWork
 from runner.warehouse.protocol import Batch, Holder
@@ -21,6 +22,9 @@ from runner.warehouse.sql import SqlWarehouse
 
 _TYPES = {"timestamp": "timestamptz", "float64": "double", "string": "varchar"}
 _WRITTEN_OUT = {"timestamp with time zone": "timestamptz"}
+_LOADING = ("set threads = 1", "set max_vacuum_tasks = 0")
+"""A batch is smaller than a row group. A second thread would take the processor from who decodes the next batch, and a
+checkpoint that puts batches together would write each of them several times: dbt does so, once, when it has merged."""
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 
 
@@ -111,7 +115,7 @@ class DuckDBWarehouse(DuckDBWork, SqlWarehouse):
         give_up_at = time.monotonic() + self._settings.lock_wait_seconds
         while True:
             try:
-                return duckdb.connect(str(self.path), read_only=read_only)
+                return self._opened(read_only)
             except duckdb.IOException as error:
                 holder = _HOLDER.search(str(error))
                 if holder is None and "set lock on file" not in str(error):
@@ -119,15 +123,58 @@ class DuckDBWarehouse(DuckDBWork, SqlWarehouse):
                         f"The DuckDB file {self.path} cannot be opened: {error}. Check that the folder is writable "
                         "and the file is a DuckDB file, or set POLYTRADES_DUCKDB_PATH."
                     ) from None
-                if time.monotonic() >= give_up_at:
-                    who = f": {holder['program']} (PID {holder['pid']})" if holder else ""
-                    raise HeldBack(
-                        f"The DuckDB file {self.path} is held by another process{who}. Wait for that process or end "
-                        "it, then run the same command again; nothing is lost."
-                    ) from None
-                time.sleep(0.1)
+                who = f": {holder['program']} (PID {holder['pid']})" if holder else ""
+            except BlockingIOError:
+                who = ""
             except duckdb.Error as error:
                 raise Failed(f"The DuckDB file {self.path} cannot be opened: {error}") from None
+            if time.monotonic() >= give_up_at:
+                raise HeldBack(
+                    f"The DuckDB file {self.path} is held by another process{who}. Wait for that process or end "
+                    "it, then run the same command again; nothing is lost."
+                )
+            time.sleep(0.1)
+
+    def _opened(self, read_only: bool) -> duckdb.DuckDBPyConnection:
+        """A connection; the one block that a killed writer may have left half written is mended first.
+
+        Raises:
+            duckdb.Error: the file cannot be opened.
+            BlockingIOError: another process opened it meanwhile.
+            Failed: it is damaged in another way.
+        """
+        try:
+            return self._whole(read_only)
+        except duckdb.Error as error:
+            block = duckdb_torn.torn_block(error)
+            if block is None:
+                raise
+        kept = duckdb_torn.mend(self.path, block)
+        try:
+            connection = self._whole(read_only)
+        except duckdb.Error as error:
+            raise duckdb_torn.put_back(
+                self.path, block, kept, f"and more than that is wrong with it ({error})"
+            ) from None
+        log.get().warning(
+            "mended",
+            file=str(self.path),
+            reason="its last writer was killed in the middle of a block; nothing is lost",
+            kept=str(kept),
+        )
+        return connection
+
+    def _whole(self, read_only: bool) -> duckdb.DuckDBPyConnection:
+        """A connection to a file whose metadata can be read, as far as a killed writer may have harmed it."""
+        has_died = duckdb_torn.was_left_by_a_dead_writer(self.path)
+        connection = duckdb.connect(str(self.path), read_only=read_only)
+        if has_died:
+            try:
+                duckdb_torn.check_metadata(connection)
+            except duckdb.Error:
+                connection.close()
+                raise
+        return connection
 
     def _query(self, name: str, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
         with self._connected() as connection:
@@ -152,6 +199,8 @@ class DuckDBWarehouse(DuckDBWork, SqlWarehouse):
     def _load(self, batch: Batch) -> datetime:
         names = ", ".join(project.source_table("landing", batch.landing_table).columns)
         with self._connected() as connection:
+            for setting in _LOADING:
+                connection.execute(setting)
             connection.execute(
                 f"insert into {self._landing(batch.landing_table)} ({names}) select {names} from read_parquet(?)",
                 [str(batch.file)],
