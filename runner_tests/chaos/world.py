@@ -66,6 +66,8 @@ class World:
             "POLYTRADES_MAX_REJECTED_SHARE": "1",
             "POLYTRADES_BIGQUERY_PATIENCE_SECONDS": "20",
             "POLYTRADES_RETRY_PAUSE_SECONDS": "0.1",
+            # Of six wallets there may be nights without a fill.
+            "POLYTRADES_SILENT_WALLET_DAYS": "0",
         }
 
 
