@@ -245,7 +245,19 @@ class Settings(BaseSettings):
     def _is_web_address(cls, value: str) -> str:
         if not value.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://")
+        host = urlsplit(value).hostname or ""
+        if not all(host.removesuffix(".").split(".")):
+            raise ValueError("has no host, or one with an empty part between its dots")
         return value.rstrip("/")
+
+    @field_validator("dome_api_key")
+    @classmethod
+    def _is_one_line(cls, value: SecretStr | None) -> SecretStr | None:
+        """A header is one line; a file that was pasted ends in a new one."""
+        key = value.get_secret_value().strip() if value else ""
+        if not key.isprintable():
+            raise ValueError("holds a line break or another character that no header can carry")
+        return SecretStr(key) if key else None
 
     @field_validator("alert_webhook_url", "alert_slack_url", "ping_url")
     @classmethod

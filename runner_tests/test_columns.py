@@ -132,6 +132,11 @@ def test_a_page_with_anything_unusual_does_not(change: dict[str, Any]) -> None:
     assert READER.read(text_of([order(), order(**change)]), WALLET, NOW) is None
 
 
+def test_a_field_of_an_api_that_is_no_text_costs_its_record_and_not_the_page() -> None:
+    page = json.dumps([order(user=WALLET, builder="x")]).encode().replace(b'"x"', b'"\xff"')
+    assert V2.read(page, WALLET, NOW) is None
+
+
 def test_real_pages_go_this_way() -> None:
     file = DATA / "dome" / "orders.ndjson"
     if not file.exists():

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from runner.errors import BudgetSpent, Unavailable
 from runner.settings import load
 from runner.sources import orders
-from runner.sources.http import Budget
+from runner.sources.http import Budget, Http, _seconds
 from runner.sources.pace import Pace, full_jitter
 from runner_tests.support import Running, server
 
@@ -181,7 +181,8 @@ def test_a_budget_is_shared_and_never_passed(_alone: None) -> None:
 def test_an_upstream_that_is_down_is_asked_no_more(_alone: None) -> None:
     async def work(url: str) -> list[str]:
         said = []
-        async with orders.client(load(dome_base_url=url, requests_per_second=1000, request_attempts=1)) as http:
+        known = {"requests_per_second": 1000, "request_attempts": 1, "request_patience_seconds": 0.1}
+        async with orders.client(load(dome_base_url=url, **known)) as http:
             for _ in range(15):
                 with pytest.raises(Unavailable) as caught:
                     await http.get("/polymarket/orders", [])
@@ -190,5 +191,35 @@ def test_an_upstream_that_is_down_is_asked_no_more(_alone: None) -> None:
 
     with server(lambda *_: (503, {}, b"{}")) as (url, asked):
         said = asyncio.run(work(url))
-    assert len(asked) == 10
+    assert len(asked) == 11, "ten, and one more after everybody has waited"
     assert "nothing more is asked of it" in said[-1]
+
+
+def test_an_outage_that_ends_meanwhile_costs_only_those_that_met_it(_alone: None) -> None:
+    answers = iter([503] * 10)
+
+    async def work(url: str) -> list[object]:
+        known = {"requests_per_second": 1000, "request_attempts": 1, "request_patience_seconds": 0.1}
+        async with orders.client(load(dome_base_url=url, requests_in_flight=2, **known)) as http:
+            first = [await _caught(http) for _ in range(10)]
+            return first + list(await asyncio.gather(*(_caught(http) for _ in range(20))))
+
+    with server(lambda *_: (next(answers, 200), {}, b"{}")) as (url, asked):
+        said = asyncio.run(work(url))
+    assert [isinstance(answer, Unavailable) for answer in said] == [True] * 10 + [False] * 20
+    assert len(asked) == 30
+
+
+async def _caught(http: Http) -> object:
+    try:
+        return await http.get("/polymarket/orders", [])
+    except Unavailable as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("5", 5), ("3600", 60), ("inf", 60), ("nan", None), ("-3", 0), ("Fri, 31 Dec 2100 23:59:59 GMT", 60), ("x", None)],
+)
+def test_no_upstream_makes_us_wait_longer_than_a_minute(said: str, seconds: float | None) -> None:
+    assert _seconds(said) == seconds

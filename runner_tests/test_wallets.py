@@ -86,6 +86,16 @@ def test_a_csv_whose_header_only_resembles_the_column_is_refused(tmp_path: Path)
         read_wallets(file_of(tmp_path, f"my_wallet_address_list\n{A}\n"))
 
 
+def test_a_comment_above_the_addresses_is_no_header(tmp_path: Path) -> None:
+    assert read_wallets(file_of(tmp_path, f"# wallet_address list\n{A}\n")) == [A]
+
+
+def test_a_quote_that_is_not_closed_is_said(tmp_path: Path) -> None:
+    file = file_of(tmp_path, f'wallet_address,name\n{A},"x\n' + f"{B},y\n" * 4_000)
+    with pytest.raises(UsageError, match="a quote that is not closed"):
+        read_wallets(file)
+
+
 def test_a_file_that_cannot_be_read_as_text_is_refused_by_name(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing.csv", file_of(tmp_path, b"\xff\xfe0x")):
         with pytest.raises(UsageError, match=f"The wallet file {path} cannot be read: "):

@@ -166,7 +166,7 @@ def _show(settings: "Settings", warehouse: "Warehouse", plan: "BackfillPlan", ou
     from runner.engine.estimate import estimates
     from runner.units import duration
 
-    share = plan.covered / plan.wanted if plan.wanted else 1.0
+    share = plan.covered / plan.wanted if plan.wanted else 0.0
     requests = len(plan.tasks)
     seconds = requests / settings.requests_per_second
     days = max(((window.end - window.begins).days + 1 for window, _ in plan.slices), default=0)
@@ -187,6 +187,10 @@ def _show(settings: "Settings", warehouse: "Warehouse", plan: "BackfillPlan", ou
     }
     window = f"{plan.window.begins:%Y-%m-%d %H:%M} to {plan.window.end:%Y-%m-%d %H:%M} UTC"
     lines = [f"{share:.1%} of {window} is covered for {len(plan.wallets):,} wallets."]
+    if not plan.wanted:
+        lines = [
+            f"Nothing of {len(plan.wallets):,} wallets has been fetched yet, so there is no hole: `polytrades sync`."
+        ]
     if plan.slices and settings.source == "polygon":
         lines.append(f"Left: {requests:,} windows in {len(plan.slices):,} slices.")
         lines += shown_estimates(settings, plan.tasks, estimates(settings, plan.tasks, warehouse.rpc_limits()))

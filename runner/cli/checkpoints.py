@@ -93,9 +93,9 @@ def _move_back(
 
     from runner.engine.writer import new_run_id, writing
     from runner.errors import UsageError
-    from runner.windows import parse_instant, utc_now
+    from runner.windows import EVER, parse_instant, utc_now
 
-    to = parse_instant(text)
+    to = max(parse_instant(text), EVER)
     if to >= utc_now():
         raise UsageError(f"--move-back {text} is not in the past, and checkpoints only move back by hand.")
     known = warehouse.checkpoint_moves(None)

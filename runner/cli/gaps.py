@@ -1,5 +1,6 @@
 """`polytrades gaps`."""
 
+import math
 from typing import Annotated
 
 import typer
@@ -18,7 +19,11 @@ def gaps(
     quiet_days: Annotated[
         float,
         typer.Option(
-            "--quiet-days", min=0, metavar="DAYS", help="List wallets whose newest fill is older than their checkpoint."
+            "--quiet-days",
+            min=0,
+            max=10_000,
+            metavar="DAYS",
+            help="List wallets whose newest fill is older than their checkpoint.",
         ),
     ] = 30,
     source: Source = None,
@@ -28,16 +33,18 @@ def gaps(
     """Show what of the followed wallets has not been fetched. Exit code 4 if there are holes.
 
     A hole is a window that no run has fetched to its end. `polytrades backfill --gaps` fetches them; the nightly sync
-    does so too, within history_requests_per_run.
+    does so too, within history_requests_per_run, and alone begins with wallets of which nothing has been fetched.
     """
     from rich.markup import escape
 
     from runner import settings as runner_settings
     from runner.cli.output import Output, shortened
-    from runner.errors import ExitCode
+    from runner.errors import ExitCode, UsageError
     from runner.monitor.gaps import find_gaps
     from runner.warehouse.connect import connect
 
+    if math.isnan(quiet_days):
+        raise UsageError("--quiet-days must be a number of days.")
     settings = runner_settings.load(target=target, source=source)
     output = Output(json)
     found = find_gaps(settings, connect(settings), quiet_days)
@@ -82,8 +89,10 @@ def gaps(
         if rows:
             lines.append(f"{len(rows):,} {title}:")
             lines += shortened([f"  {escape(row)}" for row in rows], _SHOWN, "more; --json lists all")
-    if not found.is_complete:
-        lines.append("`polytrades backfill --gaps` fetches them; --dry-run says what that takes.")
+    if found.holes:
+        lines.append("`polytrades backfill --gaps` fetches holes and past; --dry-run says what that takes.")
+    if found.never_fetched or found.without_checkpoint:
+        lines.append("`polytrades sync` fetches wallets that are new or have no checkpoint.")
     output.result({"command": "gaps", "exit_code": int(exit_code), **found.as_json()}, "\n".join(lines))
     if exit_code:
         raise typer.Exit(int(exit_code))

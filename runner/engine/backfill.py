@@ -5,13 +5,14 @@ import time
 from runner import dbt, failpoints
 from runner.engine.build import Display, build
 from runner.engine.chain import Chain
-from runner.engine.fetch import Fetched
+from runner.engine.fetch import Fetched, Task
 from runner.engine.order_api import OrderApi
 from runner.engine.plan import BackfillOptions, BackfillPlan, plan_backfill
 from runner.engine.public_logs import FromPublicLogs
 from runner.engine.record import Recorded, Summary
 from runner.engine.run import check_answered, check_source, enrich_landed, tell_fetched, upstream_intake, upstream_of
 from runner.engine.writer import new_run_id, writing
+from runner.errors import ExitCode
 from runner.settings import Settings
 from runner.units import duration
 from runner.warehouse.protocol import Warehouse
@@ -37,7 +38,11 @@ def backfill(settings: Settings, warehouse: Warehouse, options: BackfillOptions,
         wallets = {task.wallet for task in plan.tasks}
         with Recorded("backfill", warehouse, run_id, wallets=len(wallets)) as summary:
             if not plan.slices:
-                summary.messages.append("Everything in this window is covered already; nothing was asked for.")
+                summary.messages.append(
+                    "Everything in this window is covered already; nothing was asked for."
+                    if plan.wanted
+                    else "There is no hole: nothing of these wallets has been fetched yet. `polytrades sync` begins."
+                )
             _run_slices(settings, warehouse, plan, options, summary, display)
     return summary
 
@@ -58,14 +63,17 @@ def _run_slices(
         summary.counts = intake.counts
         merged = 0
         together = Fetched()
+        begun: list[Task] = []
         for number, (window, tasks) in enumerate(plan.slices, start=1):
             phase = f"Slice {number} of {len(plan.slices)}, {window.begins:%Y-%m-%d} to {window.end:%Y-%m-%d}"
             with summary.phase("fetch"):
                 fetched = upstream.fetch(intake, tasks, phase, display)
-            check_answered(tasks, fetched, summary)
             together.add(fetched)
+            begun += tasks
             display.note(f"{phase}: {fetched.received:,} records. {_time_left(began, number, len(plan.slices))}")
-            is_last = number == len(plan.slices) or upstream.budget.is_spent
+            is_last = number == len(plan.slices) or upstream.budget.is_spent or upstream.has_given_up
+            if is_last:
+                check_answered(begun, together, summary)
             if is_last or summary.counts.landed - merged >= _FEW_ROWS:
                 enrich_landed(settings, warehouse, summary, display)
                 build(settings, warehouse, summary, display)
@@ -73,11 +81,25 @@ def _run_slices(
             failpoints.passing("slice.ended")
             if is_last or (summary.build and not summary.build.is_complete):
                 break
-        tell_fetched(plan.tasks, together, summary)
+        tell_fetched(plan.tasks, together, summary, is_spent=upstream.budget.is_spent)
+        _tell_rest(plan, begun, upstream, summary)
     if not plan.slices:  # what a run before has landed and not merged, nor asked about
         if warehouse.totals().pending_batches:
             enrich_landed(settings, warehouse, summary, display)
         build(settings, warehouse, summary, display)
+
+
+def _tell_rest(
+    plan: BackfillPlan, begun: list[Task], upstream: OrderApi | Chain | FromPublicLogs, summary: Summary
+) -> None:
+    """Says that there are slices that were not begun."""
+    left = len(plan.tasks) - len(begun)
+    if left and (upstream.budget.is_spent or upstream.has_given_up):
+        why = "the run may send no more requests" if upstream.budget.is_spent else "the upstream does not answer"
+        summary.worsen(
+            ExitCode.PARTLY_DONE,
+            f"{left:,} windows of later slices were not begun, because {why}. The same command goes on from there.",
+        )
 
 
 def _upstream(

@@ -78,6 +78,11 @@ class Chain:
         finally:
             self._loop.close()
 
+    @property
+    def has_given_up(self) -> bool:
+        """No node answers any more, so nothing more is asked."""
+        return self._nodes.has_given_up
+
     def fetch(self, intake: Intake, tasks: Sequence[Task], phase: str, display: Display) -> Fetched:
         """Reads the tasks' windows.
 
@@ -142,6 +147,7 @@ class ChainFetch:
                 self._settle(sweep)
             self._intake.flush()
         for sweep in self._sweeps:
+            self.result.heard |= {task for task in sweep.tasks if sweep.received[task.wallet]}
             if sweep.is_complete:
                 self.result.done += len(sweep.tasks)
             elif sweep.problem is not None:
@@ -292,6 +298,7 @@ class ChainFetch:
                     status,
                     sweep.received[task.wallet],
                     moves_checkpoint=task.moves_checkpoint and status == "complete" and sweep.is_complete,
+                    checkpoint=task.reaches if window.end == task.window.end else None,
                     contracts=",".join(sorted(self._exchanges)),
                     first_block=first,
                     last_block=sweep.last,

@@ -26,14 +26,15 @@ Progress = Callable[[int, int, int], None]
 class Task:
     """A wallet and a window to ask for.
 
-    With `moves_checkpoint` its end becomes the wallet's checkpoint. `is_history`: what nobody has fetched of the past,
-    which is done after everything else and within a bound.
+    With `moves_checkpoint` its end becomes the wallet's checkpoint, or `reaches` where a run before has fetched what
+    follows. `is_history`: what nobody has fetched of the past, which is done after everything else and within a bound.
     """
 
     wallet: str
     window: Window
     moves_checkpoint: bool = True
     is_history: bool = False
+    reaches: datetime | None = None
 
 
 @dataclass
@@ -44,6 +45,8 @@ class Fetched:
     unfinished: list[Task] = field(default_factory=list)
     done: int = 0
     received: int = 0
+    heard: set[Task] = field(default_factory=set)
+    """Tasks for which a record came."""
     differing: int = 0
     """Windows in which another number of records came than the upstream had said."""
     reached: datetime | None = None
@@ -57,6 +60,7 @@ class Fetched:
         self.unfinished += other.unfinished
         self.done += other.done
         self.received += other.received
+        self.heard |= other.heard
         self.differing += other.differing
         self.seconds_ahead = max(self.seconds_ahead, other.seconds_ahead)
 
@@ -151,6 +155,8 @@ class Fetch:
             seen = self._read(page.records, task.wallet)
             walk.saw(seen)
             self.result.received += seen.count
+            if seen.count:
+                self.result.heard.add(task)
             if self._intake.is_full:
                 await self._make_room()
             if task.is_history and self._history_left is not None:
@@ -197,6 +203,7 @@ class Fetch:
             received,
             declared,
             moves_checkpoint=task.moves_checkpoint and status == "complete" and window.start == task.window.start,
+            checkpoint=task.reaches if window == task.window else None,
         )
 
     async def _make_room(self) -> None:

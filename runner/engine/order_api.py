@@ -37,6 +37,11 @@ class OrderApi:
         finally:
             self._loop.close()
 
+    @property
+    def has_given_up(self) -> bool:
+        """The API does not answer any more, so nothing more is asked of it."""
+        return self._http.has_given_up
+
     def fetch(self, intake: Intake, tasks: Sequence[Task], phase: str, display: Display) -> Fetched:
         """Runs the engine over the tasks.
 

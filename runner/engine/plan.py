@@ -8,10 +8,10 @@ from pathlib import Path
 from runner.engine import wallets
 from runner.engine.fetch import Task
 from runner.errors import UsageError
-from runner.landing.covered import covered_windows, source_of
+from runner.landing.covered import completed_since_checkpoints, covered_windows, source_of
 from runner.settings import Settings
 from runner.warehouse.protocol import Covered, Warehouse
-from runner.windows import EVER, Window, holes, months, slices, utc_now
+from runner.windows import EVER, Window, askable, holes, months, slices, utc_now
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class SyncPlan:
     skipped: list[Covered]
     since_ignored: int
     """Wallets for which `since` means nothing, because they have been fetched before."""
+    checkpoints: dict[str, datetime]
+    """Where the wallets stand."""
 
 
 def plan_sync(settings: Settings, warehouse: Warehouse, options: SyncOptions) -> SyncPlan:
@@ -56,6 +58,7 @@ def plan_sync(settings: Settings, warehouse: Warehouse, options: SyncOptions) ->
     source = source_of(settings)
     checkpoints = warehouse.checkpoints(source)
     coverage = covered_windows(settings, warehouse)
+    cut_off = completed_since_checkpoints(settings, warehouse)
     fetched = coverage
     if any(wallet in coverage and wallet not in checkpoints for wallet in chosen):
         fetched = covered_windows(settings, warehouse, with_skipped=False)
@@ -80,11 +83,33 @@ def plan_sync(settings: Settings, warehouse: Warehouse, options: SyncOptions) ->
         if reached < until or wallet not in checkpoints:
             # What was left out with `since` and never fetched needs no overlap.
             again = overlap if wallet in checkpoints or wallet in fetched else timedelta()
-            recent.append(Task(wallet, Window(known_until - again, until)))
+            recent += _recent(wallet, known_until, again, until, cut_off.get(wallet, []))
         past = Window(None, known_until)
         history += [Task(wallet, hole, moves_checkpoint=False, is_history=True) for hole in holes(past, covered)]
     tasks = [*(task for task in recent if task.window.is_askable), *history]
-    return SyncPlan(change, chosen, tasks, skipped, ignored)
+    return SyncPlan(change, chosen, tasks, skipped, ignored, checkpoints)
+
+
+def _recent(wallet: str, known_until: datetime, again: timedelta, until: datetime, parts: list[Window]) -> list[Task]:
+    """What is to be asked for behind a checkpoint.
+
+    Walks go from the newest fill to the oldest, so one that was cut off has left its newest part in `parts`: what is
+    missing before that brings the checkpoint to its end.
+    """
+    begins = max(known_until, EVER + again) - again
+    if parts and parts[0].begins <= begins:  # that walk came to its end, and died before it could say so
+        known_until = min(parts[0].end, until)
+        begins = max(known_until, EVER + again) - again
+        parts = parts[1:]
+    parts = [part for part in parts if part.begins < until]
+    if not parts:
+        return [Task(wallet, Window(begins, until))]
+    newest, *others = parts
+    missing = holes(Window(newest.end, until), others) if newest.end < until else []
+    return [
+        Task(wallet, askable(Window(begins, newest.begins)), reaches=min(newest.end, until)),
+        *(Task(wallet, askable(hole), moves_checkpoint=False) for hole in missing),
+    ]
 
 
 def _chosen_wallets(warehouse: Warehouse, options: SyncOptions) -> tuple[wallets.WalletChange, list[str]]:

@@ -106,6 +106,8 @@ def check_price(settings: Settings, found: Price) -> None:
 class FromPublicLogs:
     """A context manager, as Chain."""
 
+    has_given_up = False
+
     def __init__(self, settings: Settings, warehouse: Warehouse, run_id: str) -> None:
         check_target(warehouse)
         self.budget = Budget()

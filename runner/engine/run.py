@@ -20,10 +20,12 @@ from runner.engine.record import Recorded, Summary
 from runner.engine.workers import Loop
 from runner.engine.writer import new_run_id, writing
 from runner.errors import ExitCode, UpstreamError, UsageError
+from runner.landing.covered import source_of
 from runner.landing.intake import Intake
 from runner.settings import Settings
 from runner.sources import files, orders, polygon
-from runner.warehouse.protocol import Warehouse
+from runner.warehouse.protocol import CheckpointMove, Warehouse
+from runner.windows import utc_now
 
 
 def sync(settings: Settings, warehouse: Warehouse, options: SyncOptions, display: Display) -> Summary:
@@ -58,10 +60,11 @@ def sync(settings: Settings, warehouse: Warehouse, options: SyncOptions, display
                     upstream_of(settings, warehouse, run_id, options.max_requests, heals=True) as upstream,
                 ):
                     fetched = upstream.fetch(intake, plan.tasks, "Fetching", display)
-                _tell_history(plan, fetched, summary)
                 check_answered(plan.tasks, fetched, summary)
-                tell_fetched(plan.tasks, fetched, summary)
-                check_silence(settings, plan.tasks, fetched, summary)
+                tell_fetched(plan.tasks, fetched, summary, is_spent=upstream.budget.is_spent)
+                if not upstream.budget.is_spent:
+                    _tell_history(plan, fetched, summary)
+                check_silence(settings, warehouse, plan, fetched, summary)
                 enrich_landed(settings, warehouse, summary, display)
             build(settings, warehouse, summary, display)
     return summary
@@ -88,8 +91,8 @@ def check_answered(tasks: Sequence[Task], fetched: Fetched, summary: Summary) ->
         raise UpstreamError(next(iter(fetched.failures.values())))
 
 
-def tell_fetched(tasks: Sequence[Task], fetched: Fetched, summary: Summary) -> None:
-    """Says in the summary what of a fetch is not as it should be."""
+def tell_fetched(tasks: Sequence[Task], fetched: Fetched, summary: Summary, is_spent: bool) -> None:
+    """Says in the summary what of a fetch is not as it should be. `is_spent`: the run may send no more requests."""
     if failures := fetched.failures:
         wallet, message = next(iter(failures.items()))
         summary.worsen(
@@ -97,11 +100,11 @@ def tell_fetched(tasks: Sequence[Task], fetched: Fetched, summary: Summary) -> N
             f"{len(failures)} of {len({task.wallet for task in tasks})} wallets could not be fetched and keep their "
             f"checkpoint; the first is {wallet}: {message}",
         )
-    if cut := [task for task in fetched.unfinished if not task.is_history]:
+    if is_spent and fetched.unfinished:
         summary.worsen(
             ExitCode.PARTLY_DONE,
-            f"{len(cut):,} windows were not fetched to their end, because the run may send no more requests. Their "
-            "checkpoints stay; the same command goes on from there.",
+            f"{len(fetched.unfinished):,} windows were not fetched to their end, because the run may send no more "
+            "requests. Their checkpoints stay; the same command goes on from there.",
         )
     if fetched.seconds_ahead:
         summary.messages.append(
@@ -115,22 +118,38 @@ def tell_fetched(tasks: Sequence[Task], fetched: Fetched, summary: Summary) -> N
         )
 
 
-def check_silence(settings: Settings, tasks: Sequence[Task], fetched: Fetched, summary: Summary) -> None:
-    """Says in the summary that not one fill came, where some should have. Only new windows tell that."""
-    recent = [task for task in tasks if not task.is_history]
+def check_silence(settings: Settings, warehouse: Warehouse, plan: SyncPlan, fetched: Fetched, summary: Summary) -> None:
+    """Says in the summary that not one fill came where some should have, and puts the checkpoints back.
+
+    Judged is what was fetched to its end: of wallets that were known before, or, where there are none, of the new ones.
+    Put back, because an upstream that is silent for three nights and then has them all must be asked for all three.
+    """
+    ended = [
+        task
+        for task in plan.tasks
+        if task.moves_checkpoint and task.wallet not in fetched.failures and task not in fetched.unfinished
+    ]
+    judged = [task for task in ended if not task.is_history] or ended
+    # Where the chain has not come to, there can be nothing.
+    ends = [min(task.window.end, fetched.reached or task.window.end) for task in judged]
+    lengths = [replace(task.window, end=end).length for task, end in zip(judged, ends, strict=True)]
+    days = sum(length.total_seconds() for length in lengths) / 86_400
+    if not fetched.heard.isdisjoint(judged) or not 0 < settings.silent_wallet_days <= days:
+        return
+    source, at = source_of(settings), utc_now()
+    before = {task.wallet: plan.checkpoints.get(task.wallet, task.window.begins) for task in judged}
+    warehouse.set_checkpoints(
+        [CheckpointMove(source, wallet, until, summary.run_id, at) for wallet, until in before.items()]
+    )
     where = "the order API still has new fills"
     if settings.source == "polygon":
         where = "seeds/exchange_contracts.csv has the exchanges of today"
-    # Where the chain has not come to, there can be nothing.
-    ends = [min(task.window.end, fetched.reached or task.window.end) for task in recent]
-    lengths = [replace(task.window, end=end).length for task, end in zip(recent, ends, strict=True)]
-    days = sum(length.total_seconds() for length in lengths) / 86_400
-    if not fetched.received and not fetched.failures and days >= settings.silent_wallet_days > 0:
-        summary.worsen(
-            ExitCode.CHECK_FAILED,
-            f"Not one fill came for {len(recent):,} wallets over {days:,.0f} wallet-days. That is suspicious: check "
-            f"that {where}. If the wallets are quiet, raise silent_wallet_days.",
-        )
+    summary.worsen(
+        ExitCode.CHECK_FAILED,
+        f"Not one fill came for {len(before):,} wallets over {days:,.0f} wallet-days. That is suspicious: check that "
+        f"{where}. Their checkpoints stay where they were, so the next run asks for the same time again. If the "
+        "wallets are quiet, raise silent_wallet_days.",
+    )
 
 
 def enrich_landed(settings: Settings, warehouse: Warehouse, summary: Summary, display: Display) -> None:

@@ -58,13 +58,18 @@ def read_wallets(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(f"The wallet file {path} cannot be read: {reason}. Check its name and its rights.") from None
-    header = next(iter(lines), "")
+    header = next(iter(lines), "").partition("#")[0]
     if "wallet_address" in header.lower():
         names = [name.strip().lower() for name in next(csv.reader([header]))]
         if "wallet_address" not in names:
             raise UsageError(f"The wallet file {path} has no column wallet_address in its first line: {header[:80]!r}.")
         column = names.index("wallet_address")
-        cells = [(number, row[column] if column < len(row) else "") for number, row in _rows(lines)]
+        try:
+            cells = [(number, row[column] if column < len(row) else "") for number, row in _rows(lines)]
+        except csv.Error as error:
+            raise UsageError(
+                f"The wallet file {path} is no CSV: {error}. Look for a quote that is not closed."
+            ) from None
     else:
         cells = list(enumerate(lines, start=1))
     bare = [(number, cell.partition("#")[0]) for number, cell in cells]

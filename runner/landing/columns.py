@@ -102,7 +102,7 @@ class PageReader:
             return None
         try:
             found = self._columns(orders)
-        except (pa.ArrowException, OverflowError, UnicodeEncodeError):
+        except (pa.ArrowException, OverflowError, UnicodeError):
             return None
         times = [order.timestamp for order in orders]
         if not self._is_usual(found, times, now):

@@ -23,3 +23,11 @@ def covered_windows(settings: Settings, warehouse: Warehouse, with_skipped: bool
         return warehouse.coverage(API_SOURCES, with_skipped)
     contracts = {exchange.address: exchange.first_block for exchange in known_exchanges().values()}
     return warehouse.coverage([*API_SOURCES, polygon.SOURCE], with_skipped, contracts)
+
+
+def completed_since_checkpoints(settings: Settings, warehouse: Warehouse) -> dict[str, list[Window]]:
+    """Wallet → what a walk of the chosen source that was cut off has completed behind its checkpoint."""
+    contracts = None
+    if settings.source == "polygon":
+        contracts = ",".join(sorted(exchange.address for exchange in known_exchanges().values()))
+    return warehouse.completed_since(source_of(settings), contracts)

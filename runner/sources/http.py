@@ -2,6 +2,7 @@
 
 import asyncio
 import email.utils
+import math
 import os
 import re
 import time
@@ -15,7 +16,16 @@ import msgspec
 import tenacity
 
 from runner import log
-from runner.errors import BudgetSpent, KeyRefused, Throttled, TooLong, Unavailable, UpstreamError, UsageError
+from runner.errors import (
+    BudgetSpent,
+    KeyRefused,
+    PolytradesError,
+    Throttled,
+    TooLong,
+    Unavailable,
+    UpstreamError,
+    UsageError,
+)
 from runner.sources.pace import Pace, full_jitter
 
 Shape = TypeVar("Shape")
@@ -29,7 +39,8 @@ _LONGEST_WAIT = 60.0
 """Most seconds waited because an upstream says so; beyond that the wallet fails and its checkpoint stays."""
 _LONGEST_CONNECT = 10.0
 """Seconds for a connection: an address behind which nothing is must not take five whole timeouts to be noticed."""
-_TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+_TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504, *range(520, 525)})
+"""With those that Cloudflare has for a server behind it that does not answer."""
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
@@ -37,6 +48,8 @@ _ESCAPE = re.compile(
 """An escape in JSON: a pair of halves, a lone half, or any other."""
 _GIVE_UP_AFTER = 10
 """Requests in a row without a usable answer, each after all its attempts: then the upstream is down."""
+_BREATH = 30.0
+"""Seconds that everybody then waits, once, before one more request decides: most outages are a restart."""
 
 
 class Budget:
@@ -100,6 +113,9 @@ class Http:
         self._attempts = attempts
         self._patience = patience
         self._unanswered = 0
+        self._deciding = asyncio.Lock()
+        self.has_given_up = False
+        """The upstream is down: nothing more is asked of it."""
         self._session: aiohttp.ClientSession | None = None
         self._answered: set[str] = set()
         self.requests = 0
@@ -130,7 +146,7 @@ class Http:
             UsageError: there is no such path below the base URL.
         """
         query = list(params)
-        return await self._ask(path, lambda: self._once("GET", path, query))
+        return await self._ask(lambda: self._once("GET", path, query))
 
     async def post(self, body: bytes, accept: Accept) -> bytes:
         """The body of an answer to a JSON body at the base URL itself; what `accept` takes is one whatever its status.
@@ -138,16 +154,29 @@ class Http:
         Raises:
             PolytradesError: as `get`, or as `accept` raises it.
         """
-        return await self._ask("", lambda: self._once("POST", "", [], body, accept))
+        return await self._ask(lambda: self._once("POST", "", [], body, accept))
 
-    async def _ask(self, path: str, send: Callable[[], Awaitable[bytes]]) -> bytes:
+    async def _ask(self, send: Callable[[], Awaitable[bytes]]) -> bytes:
         self.requests += 1
-        if self._unanswered >= _GIVE_UP_AFTER:
-            raise Unavailable(
-                f"{self.name} at {self.place} has not answered {self._unanswered} requests in a row, each tried "
-                f"{self._attempts} times: nothing more is asked of it. Check it and {self._setting}, then run the same "
-                "command again."
-            )
+        if self._unanswered < _GIVE_UP_AFTER:
+            return await self._try(send)
+        async with self._deciding:
+            if self._unanswered < _GIVE_UP_AFTER:  # somebody else was answered meanwhile
+                return await self._try(send)
+            if self.has_given_up:
+                raise Unavailable(
+                    f"{self.name} at {self.place} has not answered {self._unanswered} requests in a row, each tried "
+                    f"{self._attempts} times: nothing more is asked of it. Check it and {self._setting}, then run the "
+                    "same command again."
+                )
+            await asyncio.sleep(min(_BREATH, self._patience))
+            try:
+                return await self._try(send)
+            except Unavailable:
+                self.has_given_up = True
+                raise
+
+    async def _try(self, send: Callable[[], Awaitable[bytes]]) -> bytes:
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(Unavailable),
             stop=tenacity.stop_after_attempt(self._attempts) | tenacity.stop_before_delay(self._patience),
@@ -158,21 +187,30 @@ class Http:
         try:
             async for attempt in retrying:
                 with attempt:
+                    self._check_budget()
                     async with self._slots:
                         await self._pace.turn()
-                        if self.budget.is_spent:
-                            raise BudgetSpent(
-                                f"All {self.budget.limit:,} requests that this run may send have been sent. What came "
-                                "is kept; the same command goes on from there."
-                            )
+                        self._check_budget()
                         self.budget.sent += 1
                         body = await send()
         except Unavailable:
             self._unanswered += 1
             raise
+        except BudgetSpent:
+            raise
+        except PolytradesError:
+            self._unanswered = 0  # it does not answer what we want, but it answers
+            raise
         self._unanswered = 0
         self._pace.speed_up()
         return body
+
+    def _check_budget(self) -> None:
+        if self.budget.is_spent:
+            raise BudgetSpent(
+                f"All {self.budget.limit:,} requests that this run may send have been sent. What came is kept; the "
+                "same command goes on from there."
+            )
 
     async def _once(
         self,
@@ -236,6 +274,8 @@ class Http:
     def _why(self, error: aiohttp.ClientError | TimeoutError) -> str:
         if isinstance(error, TimeoutError):
             return f"no answer within {self._timeout.total:g} seconds"
+        if isinstance(error, aiohttp.ClientSSLError):  # its number is of OpenSSL, not of the system
+            return log.redacted(str(error))
         if isinstance(error, aiohttp.ClientConnectorError):
             cause = error.os_error
             number = cause.errno or 0
@@ -280,7 +320,6 @@ class Http:
             )
         if status in _TRANSIENT:
             wait = _seconds(retry_after)
-            wait = None if wait is None else min(wait, _LONGEST_WAIT)
             if status == 429 or wait:
                 self._pace.slow_down(wait)
             raise Unavailable(
@@ -351,16 +390,17 @@ def _wait(state: tenacity.RetryCallState) -> float:
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """Retry-After in seconds: it is a number or a date."""
+    """Retry-After in seconds, no more than _LONGEST_WAIT: it is a number or a date."""
     if not retry_after:
         return None
     try:
-        return max(0.0, float(retry_after))
+        seconds = float(retry_after)
     except ValueError:
         try:
-            return max(0.0, email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time())
+            seconds = email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time()
         except ValueError:
             return None
+    return None if math.isnan(seconds) else min(max(0.0, seconds), _LONGEST_WAIT)
 
 
 def _said(body: bytes) -> str:

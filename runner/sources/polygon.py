@@ -153,6 +153,11 @@ class Nodes:
             await node.rpc.http.__aexit__(None, None, None)
 
     @property
+    def has_given_up(self) -> bool:
+        """No node answers any more."""
+        return all(node.rpc.http.has_given_up for node in self._nodes)
+
+    @property
     def requests(self) -> int:
         """Requests sent so far, batches counted once."""
         return sum(node.rpc.http.requests for node in self._nodes)

@@ -24,6 +24,29 @@ class Coverage(Statements):
         )
         return dict(rows)
 
+    def completed_since(self, source: str, contracts: str | None = None) -> dict[str, list[Window]]:
+        """See Warehouse."""
+        if not self._has_state("coverage"):
+            return {}
+        rows = self._query(
+            "completed_since",
+            "with newest as ("
+            f"select wallet_address, fetched_until, recorded_at from {self._state('checkpoints')} "
+            "where source = @source qualify row_number() over ("
+            "partition by wallet_address order by recorded_at desc, fetched_until desc) = 1) "
+            "select parts.wallet_address, parts.window_start, parts.window_end "
+            f"from {self._state('coverage')} as parts "
+            "inner join newest on parts.wallet_address = newest.wallet_address "
+            "where parts.source = @source and parts.status = 'complete' and parts.recorded_at > newest.recorded_at "
+            "and parts.window_end > newest.fetched_until and coalesce(parts.contracts, '') = @contracts",
+            source=source,
+            contracts=contracts or "",
+        )
+        found: dict[str, list[Window]] = {}
+        for wallet, starts, ends in rows:
+            found.setdefault(wallet, []).append(Window(starts, ends))
+        return {wallet: union(windows) for wallet, windows in found.items()}
+
     def coverage(
         self, sources: Sequence[str], with_skipped: bool = True, contracts: Mapping[str, int] | None = None
     ) -> dict[str, list[Window]]:
@@ -174,7 +197,7 @@ class Coverage(Statements):
             {
                 "source": row.source,
                 "wallet_address": row.wallet_address,
-                "fetched_until": row.window_end,
+                "fetched_until": row.checkpoint or row.window_end,
                 "run_id": run_id,
                 "recorded_at": at,
             }

@@ -32,7 +32,8 @@ class Covered:
 
     `status`: `complete` (answered to its end), `failed` (not), or `skipped` (nobody wants it). `window_start` None:
     since ever. `declared`: records that the upstream said there are, if it did; `received` came. With
-    `moves_checkpoint` the wallet's checkpoint becomes `window_end`. Of the chain also: which blocks were read, and of
+    `moves_checkpoint` the wallet's checkpoint becomes `window_end`, or `checkpoint` where what follows the window is
+    covered already. Of the chain also: which blocks were read, and of
     which contracts (addresses, sorted, with commas).
     """
 
@@ -47,6 +48,7 @@ class Covered:
     contracts: str | None = None
     first_block: int | None = None
     last_block: int | None = None
+    checkpoint: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -279,6 +281,13 @@ class Warehouse(Migrating, Protocol):
 
     def checkpoints(self, source: str) -> dict[str, datetime]:
         """Wallet address → end of its completely fetched window."""
+
+    def completed_since(self, source: str, contracts: str | None = None) -> dict[str, list[Window]]:
+        """Wallet address → windows that were completed after its checkpoint was set and end behind it.
+
+        What a walk that was cut off has done, newest first; windows that do not touch, oldest first. With `contracts`
+        (sorted, with commas) only what was read of just these.
+        """
 
     def land(
         self,

@@ -1,0 +1,219 @@
+"""Promise: a walk that was cut off goes on where it was, and an upstream that says nothing is not believed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.engine import wallets
+from runner.engine.fetch import Fetched
+from runner.engine.order_api import OrderApi
+from runner.engine.plan import SyncOptions, SyncPlan, plan_sync
+from runner.engine.record import Summary
+from runner.engine.run import check_silence, intake_for
+from runner.errors import ExitCode
+from runner.landing.covered import source_of
+from runner.settings import Settings, load
+from runner.sources import orders
+from runner.warehouse.connect import connect
+from runner.warehouse.protocol import CheckpointMove, Warehouse
+from runner.windows import EVER, Window, utc_now
+from runner_tests.chaos.upstream import Silent
+from runner_tests.support import HttpAnswer, order, server
+
+NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)
+LATER = NOON + timedelta(days=20)
+WALLETS = [f"0x{number:040x}" for number in (1, 2, 3)]
+PAGE = 10
+
+
+@dataclass
+class Upstream:
+    """Fills of wallets, newest first, in pages; `refused` wallets get 400, `silent` is an upstream without any fill."""
+
+    fills: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
+    silent: bool = False
+    asked: list[tuple[str, int, int, int]] = field(default_factory=list)
+
+    def answer(self, _path: str, query: dict[str, str]) -> HttpAnswer:
+        """A page."""
+        wallet, first, last = query["user"], int(query.get("start_time", 0)), int(query["end_time"])
+        if wallet in self.refused:
+            return 400, {}, b'{"error": "no"}'
+        found = [] if self.silent else self.fills.get(wallet, [])
+        found = [fill for fill in found if first <= fill["timestamp"] <= last]
+        start = int(query.get("pagination_key", 0))
+        self.asked.append((wallet, first, last, start))
+        more = start + PAGE < len(found)
+        pagination = {"has_more": more, "total": len(found), "pagination_key": str(start + PAGE) if more else None}
+        body = {"orders": found[start : start + PAGE], "pagination": pagination}
+        return 200, {"Content-Type": "application/json"}, json.dumps(body).encode()
+
+
+def fills(wallet: str, count: int, newest: datetime, apart: timedelta) -> list[dict[str, Any]]:
+    times = [int((newest - apart * number).timestamp()) for number in range(count)]
+    return [order(user=wallet, tx_hash=f"0x{at:064x}", timestamp=at) for at in times]
+
+
+@dataclass
+class Night:
+    """What one run planned, fetched and said."""
+
+    plan: SyncPlan
+    fetched: Fetched
+    summary: Summary
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Night]:
+    """`sync` without dbt: plans, fetches, lands and judges, like a run of its own each time."""
+    monkeypatch.chdir(tmp_path)
+
+    def made(upstream: Upstream, until: datetime, max_requests: int | None = None, only: int = 3) -> Night:
+        listed = tmp_path / "wallets.csv"
+        listed.write_text("\n".join(WALLETS[:only]))
+        with server(upstream.answer) as (url, _):
+            settings = settings_of(tmp_path, dome_base_url=url)
+            warehouse = connect(settings)
+            warehouse.prepare()
+            plan = plan_sync(settings, warehouse, SyncOptions(wallets_file=listed, until=until))
+            wallets.apply_change(warehouse, plan.change, listed)
+            with (
+                intake_for(settings, warehouse, orders.dialect_of(settings), "run") as intake,
+                OrderApi(settings, max_requests) as api,
+            ):
+                fetched = api.fetch(intake, plan.tasks, "Fetching", Silent())
+            summary = Summary("sync", "run", utc_now())
+            check_silence(settings, warehouse, plan, fetched, summary)
+        later_than_the_second_in_which_rows_are_written(warehouse)
+        return Night(plan, fetched, summary)
+
+    return made
+
+
+def later_than_the_second_in_which_rows_are_written(warehouse: Warehouse) -> None:
+    """Runs are minutes apart; here they share a second, so what stands there becomes older."""
+    for table in ("coverage", "checkpoints"):
+        warehouse._query(  # type: ignore[attr-defined]
+            "age", f"update state.{table} set recorded_at = recorded_at - interval 1 hour"
+        )
+
+
+def settings_of(folder: Path, **values: Any) -> Settings:
+    known = {"page_size": PAGE, "batch_rows": 25, "requests_in_flight": 3, "requests_per_second": 1000}
+    return load(duckdb_path=folder / "w.duckdb", request_attempts=1, **known, **values)
+
+
+def checkpoints(folder: Path) -> dict[str, datetime]:
+    settings = settings_of(folder)
+    return connect(settings).checkpoints(source_of(settings))
+
+
+def test_behind_a_checkpoint_a_walk_that_was_cut_off_goes_on_and_asks_for_no_page_twice(
+    run: Callable[..., Night], tmp_path: Path
+) -> None:
+    upstream = Upstream({wallet: fills(wallet, 5, NOON - timedelta(days=1), timedelta(hours=7)) for wallet in WALLETS})
+    run(upstream, NOON)
+    for number, wallet in enumerate(WALLETS):
+        newest = LATER - timedelta(hours=1 + number)
+        upstream.fills[wallet] = fills(wallet, 300, newest, timedelta(minutes=90)) + upstream.fills[wallet]
+    upstream.asked.clear()
+    for _ in range(4):
+        night = run(upstream, LATER, max_requests=30)
+        if not night.fetched.unfinished:
+            break
+    assert not night.fetched.unfinished, "90 pages, 30 a run: the fourth run has nothing left to cut"
+    assert checkpoints(tmp_path) == dict.fromkeys(WALLETS, LATER)
+    assert len(upstream.asked) <= 90 + 4 * len(WALLETS), "at most one page a wallet and run begins within the last one"
+    landed = connect(settings_of(tmp_path))._query("test", "select count(distinct tx_hash) from landing.trades")  # type: ignore[attr-defined]
+    assert landed == [(len({fill["tx_hash"] for found in upstream.fills.values() for fill in found}),)]
+
+
+def test_what_is_missing_before_a_finished_part_is_asked_for_and_what_came_since(tmp_path: Path) -> None:
+    from runner.engine.plan import _recent
+
+    again, day = timedelta(hours=6), timedelta(days=1)
+    part = Window(NOON + 2 * day, NOON + 3 * day)
+    older, newer = _recent(WALLETS[0], NOON, again, NOON + 5 * day, [part])
+    assert (older.window, older.reaches, older.moves_checkpoint) == (
+        Window(NOON - again, part.begins),
+        part.end,
+        True,
+    )
+    assert (newer.window, newer.moves_checkpoint) == (Window(part.end, NOON + 5 * day), False)
+    whole = Window(NOON - again, NOON + 3 * day)
+    assert [task.window for task in _recent(WALLETS[0], NOON, again, NOON + 5 * day, [whole])] == [
+        Window(NOON + 3 * day - again, NOON + 5 * day)
+    ]
+    assert [task.window for task in _recent(WALLETS[0], NOON, again, NOON + day, [part])] == [
+        Window(NOON - again, NOON + day)
+    ]
+
+
+def test_a_checkpoint_that_was_moved_before_everything_asks_for_everything(
+    run: Callable[..., Night], tmp_path: Path
+) -> None:
+    upstream = Upstream({wallet: fills(wallet, 5, NOON - timedelta(days=1), timedelta(hours=7)) for wallet in WALLETS})
+    run(upstream, NOON)
+    warehouse = connect(settings_of(tmp_path))
+    for back in (datetime(1970, 1, 1, tzinfo=UTC), datetime(1, 1, 1, tzinfo=UTC)):
+        warehouse.set_checkpoints([CheckpointMove("dome", wallet, back, "r", utc_now()) for wallet in WALLETS])
+        upstream.asked.clear()
+        night = run(upstream, NOON)
+        assert {first for _, first, _, _ in upstream.asked} == {int(EVER.timestamp())}
+        assert not night.fetched.failures
+        assert checkpoints(tmp_path) == dict.fromkeys(WALLETS, NOON)
+
+
+def test_silence_puts_checkpoints_back_though_one_wallet_fails(run: Callable[..., Night], tmp_path: Path) -> None:
+    upstream = Upstream({wallet: fills(wallet, 5, NOON - timedelta(days=1), timedelta(hours=7)) for wallet in WALLETS})
+    assert run(upstream, NOON).summary.exit_code is ExitCode.DONE
+    upstream.silent, upstream.refused = True, {WALLETS[2]}
+    night = run(upstream, NOON + timedelta(days=30))
+    assert night.summary.exit_code is ExitCode.CHECK_FAILED
+    assert "Not one fill came for 2 wallets over 60 wallet-days" in night.summary.messages[-1]
+    assert checkpoints(tmp_path) == dict.fromkeys(WALLETS, NOON)
+
+    upstream.silent, upstream.refused = False, set()
+    for wallet in WALLETS:
+        upstream.fills[wallet] = fills(wallet, 4, NOON + timedelta(days=9), timedelta(days=2)) + upstream.fills[wallet]
+    night = run(upstream, NOON + timedelta(days=31))
+    assert night.fetched.received == 3 * 4, "what was not there in the silent night"
+    assert night.summary.exit_code is ExitCode.DONE
+
+
+def test_a_first_run_without_a_single_fill_is_suspicious_and_asks_for_everything_again(
+    run: Callable[..., Night], tmp_path: Path
+) -> None:
+    upstream = Upstream({wallet: fills(wallet, 5, NOON - timedelta(days=9), timedelta(days=7)) for wallet in WALLETS})
+    upstream.silent = True
+    night = run(upstream, NOON)
+    assert night.summary.exit_code is ExitCode.CHECK_FAILED
+    upstream.silent = False
+    night = run(upstream, NOON + timedelta(days=1))
+    assert night.fetched.received == 15
+    assert night.summary.exit_code is ExitCode.DONE
+    assert checkpoints(tmp_path) == dict.fromkeys(WALLETS, NOON + timedelta(days=1))
+
+
+def test_the_past_of_a_new_wallet_hides_no_silence_and_makes_none(run: Callable[..., Night]) -> None:
+    upstream = Upstream({wallet: fills(wallet, 5, NOON - timedelta(days=1), timedelta(hours=7)) for wallet in WALLETS})
+    run(upstream, NOON, only=2)
+    night = run(upstream, NOON + timedelta(days=40))  # the third one is new, and its past comes
+    assert night.fetched.received == 5
+    assert night.summary.exit_code is ExitCode.CHECK_FAILED
+
+
+def test_a_quiet_night_of_few_wallets_beside_a_new_one_that_never_traded_is_none(run: Callable[..., Night]) -> None:
+    upstream = Upstream(
+        {wallet: fills(wallet, 5, NOON - timedelta(days=1), timedelta(hours=7)) for wallet in WALLETS[:2]}
+    )
+    run(upstream, NOON, only=2)
+    assert run(upstream, NOON + timedelta(days=1)).summary.exit_code is ExitCode.DONE
