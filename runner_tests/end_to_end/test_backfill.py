@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -69,8 +70,9 @@ def test_what_since_left_out_is_fetched_by_a_backfill_that_may_be_cut_off_and_as
     before = past.requests()
     assert before == 6, "a dry run asks nobody"
 
-    cut = home.polytrades("backfill", *window, "--max-requests", 8, "--json", check=False)
-    assert (cut.code, past.requests() - before) == (3, 8)
+    cut = home.polytrades("backfill", *window, "--max-requests", 6, "--json", check=False)
+    assert (cut.code, past.requests() - before) == (3, 6), "the first slice, to its very end"
+    assert "18 windows of later slices were not begun" in cut.json["messages"][0]
     left = home.polytrades("backfill", *window, "--status", "--json").json
     assert 0 < left["covered_share"] < 1
     home.variables["POLYTRADES_FAULT"] = "fills.landed:kill:3"  # the last slice
@@ -140,6 +142,29 @@ def test_a_wallet_that_failed_once_leaves_a_gap_that_is_listed_and_repaired(
     assert past.requests() - before == 3 * 2, "two slices of 90 days, and nothing but the holes"
     assert home.polytrades("gaps", "--json").json["holes"] == []
     assert keys(home) == past.expected
+
+
+@pytest.mark.duckdb_only("what is decided is decided before the warehouse is asked")
+def test_a_wallet_that_always_fails_costs_the_others_no_slice(home: Home, past: Past) -> None:
+    """Of the first slice nothing but that wallet is left, so that all of it fails."""
+    home.uses(past.running)
+    home.polytrades("sync", "--wallets", past.wallets, "--since", MONTH)
+    bad, *others = past.wallets.read_text().split()[1:]
+    first = (datetime.fromisoformat(YEAR) + timedelta(days=120)).isoformat()
+    chosen = [part for wallet in others for part in ("--wallet", wallet)]
+    home.polytrades("backfill", "--from", YEAR, "--to", first, "--slice-days", 120, *chosen)
+
+    def answer(path: str, query: dict[str, str]) -> HttpAnswer:
+        if query.get("user") == bad:
+            return 400, {}, b'{"error": "no"}'
+        with urlopen(past.running.ready["url"] + path) as found:  # noqa: S310 - our own simulator
+            return 200, {"Content-Type": "application/json"}, found.read()
+
+    with server(answer, whole=True) as (url, _):
+        home.variables["POLYTRADES_DOME_BASE_URL"] = url
+        failed = home.polytrades("backfill", "--from", YEAR, "--slice-days", 120, "--json", check=False)
+    assert (failed.code, list(failed.json["wallets_failed"])) == (3, [bad])
+    assert keys(home) == [key for key in past.expected if key[0] != bad or key in set(keys(home))]
 
 
 @pytest.mark.duckdb_first("rejected records are written as test_import.py writes them")
