@@ -210,6 +210,21 @@ def test_an_outage_that_ends_meanwhile_costs_only_those_that_met_it(_alone: None
     assert len(asked) == 30
 
 
+def test_nobody_waits_for_an_upstream_that_may_not_be_asked_any_more(_alone: None) -> None:
+    async def work(url: str) -> list[object]:
+        known = {"requests_per_second": 1000, "request_attempts": 5, "request_patience_seconds": 30}
+        async with orders.client(load(dome_base_url=url, **known), Budget(10)) as http:
+            http._unanswered = 10
+            asking = (http.get("/polymarket/orders", []) for _ in range(30))
+            http.budget.sent = 10
+            return list(await asyncio.wait_for(asyncio.gather(*asking, return_exceptions=True), timeout=20))
+
+    with server(lambda *_: (503, {}, b"{}")) as (url, asked):
+        said = asyncio.run(work(url))
+    assert not asked
+    assert all(isinstance(answer, BudgetSpent) for answer in said)
+
+
 async def _caught(http: Http) -> object:
     try:
         return await http.get("/polymarket/orders", [])

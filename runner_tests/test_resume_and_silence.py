@@ -147,7 +147,8 @@ def test_what_is_missing_before_a_finished_part_is_asked_for_and_what_came_since
         part.end,
         True,
     )
-    assert (newer.window, newer.moves_checkpoint) == (Window(part.end, NOON + 5 * day), False)
+    # With the overlap: what is late there would be asked for by nobody once the two parts have become one.
+    assert (newer.window, newer.moves_checkpoint) == (Window(part.end - again, NOON + 5 * day), False)
     whole = Window(NOON - again, NOON + 3 * day)
     assert [task.window for task in _recent(WALLETS[0], NOON, again, NOON + 5 * day, [whole])] == [
         Window(NOON + 3 * day - again, NOON + 5 * day)
@@ -201,6 +202,39 @@ def test_a_first_run_without_a_single_fill_is_suspicious_and_asks_for_everything
     assert night.fetched.received == 15
     assert night.summary.exit_code is ExitCode.DONE
     assert checkpoints(tmp_path) == dict.fromkeys(WALLETS, NOON + timedelta(days=1))
+
+
+def test_the_past_that_a_silent_night_asked_for_is_asked_for_again(run: Callable[..., Night], tmp_path: Path) -> None:
+    """Of the second wallet a part of the past is known, of the third one nothing."""
+    upstream = Upstream({wallet: fills(wallet, 5, NOON - timedelta(days=1), timedelta(hours=7)) for wallet in WALLETS})
+    upstream.fills[WALLETS[1]] = fills(WALLETS[1], 60, NOON - timedelta(days=1), timedelta(days=3))
+    run(upstream, NOON, only=1)
+    assert run(upstream, NOON, only=2, max_requests=4).fetched.unfinished
+    upstream.silent = True
+    assert run(upstream, NOON + timedelta(days=60)).summary.exit_code is ExitCode.CHECK_FAILED
+    upstream.silent = False
+    run(upstream, NOON + timedelta(days=61))
+    landed = connect(settings_of(tmp_path))._query(
+        "test", "select count(distinct tx_hash || wallet_address) from landing.trades"
+    )  # type: ignore[attr-defined]
+    assert landed == [(5 + 60 + 5,)]
+
+
+def test_a_late_fill_at_the_seam_of_two_cut_off_nights_is_found(run: Callable[..., Night], tmp_path: Path) -> None:
+    upstream = Upstream({wallet: fills(wallet, 5, NOON - timedelta(days=1), timedelta(hours=7)) for wallet in WALLETS})
+    run(upstream, NOON, only=1)
+    first = NOON + timedelta(days=10)
+    busy = fills(WALLETS[0], 300, first - timedelta(hours=1), timedelta(minutes=30))
+    upstream.fills[WALLETS[0]] = busy + upstream.fills[WALLETS[0]]
+    assert run(upstream, first, only=1, max_requests=10).fetched.unfinished
+    late = order(user=WALLETS[0], tx_hash="0x" + "f" * 64, timestamp=int((first - timedelta(minutes=67)).timestamp()))
+    upstream.fills[WALLETS[0]].insert(1, late)
+    for night in range(1, 5):
+        run(upstream, first + timedelta(days=night), only=1, max_requests=10)
+    landed = connect(settings_of(tmp_path))._query(
+        "test", "select tx_hash from landing.trades where tx_hash like '0xfff%'"
+    )  # type: ignore[attr-defined]
+    assert landed == [(late["tx_hash"],)]
 
 
 def test_the_past_of_a_new_wallet_hides_no_silence_and_makes_none(run: Callable[..., Night]) -> None:

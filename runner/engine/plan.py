@@ -94,7 +94,7 @@ def _recent(wallet: str, known_until: datetime, again: timedelta, until: datetim
     """What is to be asked for behind a checkpoint.
 
     Walks go from the newest fill to the oldest, so one that was cut off has left its newest part in `parts`: what is
-    missing before that brings the checkpoint to its end.
+    missing before that brings the checkpoint to its end. What begins at the beginning is history, and bounded.
     """
     begins = max(known_until, EVER + again) - again
     if parts and parts[0].begins <= begins:  # that walk came to its end, and died before it could say so
@@ -102,12 +102,15 @@ def _recent(wallet: str, known_until: datetime, again: timedelta, until: datetim
         begins = max(known_until, EVER + again) - again
         parts = parts[1:]
     parts = [part for part in parts if part.begins < until]
+    is_history = begins <= EVER
     if not parts:
-        return [Task(wallet, Window(begins, until))]
+        return [Task(wallet, Window(begins, until), is_history=is_history)]
     newest, *others = parts
-    missing = holes(Window(newest.end, until), others) if newest.end < until else []
+    # The end of a part has been asked for once, as the newest there was: late fills are looked for there as well.
+    since = max(newest.begins, max(newest.end, EVER + again) - again)
+    missing = holes(Window(since, until), others) if newest.end < until else []
     return [
-        Task(wallet, askable(Window(begins, newest.begins)), reaches=min(newest.end, until)),
+        Task(wallet, askable(Window(begins, newest.begins)), is_history=is_history, reaches=min(newest.end, until)),
         *(Task(wallet, askable(hole), moves_checkpoint=False) for hole in missing),
     ]
 

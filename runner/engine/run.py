@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from runner import dbt, failpoints, project
@@ -122,8 +123,10 @@ def check_silence(settings: Settings, warehouse: Warehouse, plan: SyncPlan, fetc
     """Says in the summary that not one fill came where some should have, and puts the checkpoints back.
 
     Judged is what was fetched to its end: of wallets that were known before, or, where there are none, of the new ones.
-    Put back, because an upstream that is silent for three nights and then has them all must be asked for all three.
+    Put back is whatever got no answer then, the past too: an upstream that is silent for three nights and then has them
+    all must be asked for all three.
     """
+    unheard = [task for task in plan.tasks if task not in fetched.heard and task not in fetched.unfinished]
     ended = [
         task
         for task in plan.tasks
@@ -137,16 +140,21 @@ def check_silence(settings: Settings, warehouse: Warehouse, plan: SyncPlan, fetc
     if not fetched.heard.isdisjoint(judged) or not 0 < settings.silent_wallet_days <= days:
         return
     source, at = source_of(settings), utc_now()
-    before = {task.wallet: plan.checkpoints.get(task.wallet, task.window.begins) for task in judged}
+    before: dict[str, datetime] = {}
+    for task in unheard:
+        known = before.get(task.wallet, plan.checkpoints.get(task.wallet, task.window.begins))
+        # Of a window behind a checkpoint the beginning is the overlap, which was asked for before.
+        before[task.wallet] = min(known, task.window.begins) if task.is_history else known
     warehouse.set_checkpoints(
         [CheckpointMove(source, wallet, until, summary.run_id, at) for wallet, until in before.items()]
     )
+    asked = len({task.wallet for task in judged})
     where = "the order API still has new fills"
     if settings.source == "polygon":
         where = "seeds/exchange_contracts.csv has the exchanges of today"
     summary.worsen(
         ExitCode.CHECK_FAILED,
-        f"Not one fill came for {len(before):,} wallets over {days:,.0f} wallet-days. That is suspicious: check that "
+        f"Not one fill came for {asked:,} wallets over {days:,.0f} wallet-days. That is suspicious: check that "
         f"{where}. Their checkpoints stay where they were, so the next run asks for the same time again. If the "
         "wallets are quiet, raise silent_wallet_days.",
     )

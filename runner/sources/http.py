@@ -158,9 +158,11 @@ class Http:
 
     async def _ask(self, send: Callable[[], Awaitable[bytes]]) -> bytes:
         self.requests += 1
+        self._check_budget()
         if self._unanswered < _GIVE_UP_AFTER:
             return await self._try(send)
         async with self._deciding:
+            self._check_budget()
             if self._unanswered < _GIVE_UP_AFTER:  # somebody else was answered meanwhile
                 return await self._try(send)
             if self.has_given_up:
@@ -173,7 +175,8 @@ class Http:
             try:
                 return await self._try(send)
             except Unavailable:
-                self.has_given_up = True
+                # What was in flight may have been answered meanwhile: then this one alone has failed.
+                self.has_given_up = self._unanswered >= _GIVE_UP_AFTER
                 raise
 
     async def _try(self, send: Callable[[], Awaitable[bytes]]) -> bytes:

@@ -39,6 +39,7 @@ class DuckDBWarehouse(DuckDBWork, SqlWarehouse):
         self.path = settings.duckdb_file
         self.place = f"the DuckDB file {self.path}"
         self._open = threading.local()
+        self._was_whole = False
 
     @contextmanager
     def _connected(self, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -118,7 +119,7 @@ class DuckDBWarehouse(DuckDBWork, SqlWarehouse):
                 return self._opened(read_only)
             except duckdb.IOException as error:
                 holder = _HOLDER.search(str(error))
-                if holder is None and "set lock on file" not in str(error):
+                if not _is_held(error):
                     raise Failed(
                         f"The DuckDB file {self.path} cannot be opened: {error}. Check that the folder is writable "
                         "and the file is a DuckDB file, or set POLYTRADES_DUCKDB_PATH."
@@ -153,6 +154,8 @@ class DuckDBWarehouse(DuckDBWork, SqlWarehouse):
         try:
             connection = self._whole(read_only)
         except duckdb.Error as error:
+            if _is_held(error):
+                raise
             raise duckdb_torn.put_back(
                 self.path, block, kept, f"and more than that is wrong with it ({error})"
             ) from None
@@ -166,7 +169,10 @@ class DuckDBWarehouse(DuckDBWork, SqlWarehouse):
 
     def _whole(self, read_only: bool) -> duckdb.DuckDBPyConnection:
         """A connection to a file whose metadata can be read, as far as a killed writer may have harmed it."""
-        has_died = duckdb_torn.was_left_by_a_dead_writer(self.path)
+        # Our own mark lies there while we write: it says something once.
+        has_died = (
+            duckdb_torn.has_log(self.path) if self._was_whole else duckdb_torn.was_left_by_a_dead_writer(self.path)
+        )
         connection = duckdb.connect(str(self.path), read_only=read_only)
         if has_died:
             try:
@@ -174,7 +180,19 @@ class DuckDBWarehouse(DuckDBWork, SqlWarehouse):
             except duckdb.Error:
                 connection.close()
                 raise
+        self._was_whole = True
         return connection
+
+    def acquire_lease(self, run_id: str, holder: str, minutes: float) -> str | None:
+        """See Warehouse."""
+        before = super().acquire_lease(run_id, holder, minutes)
+        duckdb_torn.mark(self.path, is_written=True)
+        return before
+
+    def release_lease(self) -> None:
+        """See Warehouse."""
+        super().release_lease()
+        duckdb_torn.mark(self.path, is_written=False)
 
     def _query(self, name: str, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
         with self._connected() as connection:
@@ -261,6 +279,11 @@ class DuckDBWarehouse(DuckDBWork, SqlWarehouse):
 
     def _in_minutes(self, minutes: float) -> str:
         return f"now() + interval {int(minutes)} minute" if minutes else "now()"
+
+
+def _is_held(error: duckdb.Error) -> bool:
+    """True if another process has the file open."""
+    return "set lock on file" in str(error) or _HOLDER.search(str(error)) is not None
 
 
 def _named(sql: str) -> str:

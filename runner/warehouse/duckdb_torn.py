@@ -27,6 +27,8 @@ _BLOCK = 262_144
 """Bytes; what DuckDB makes files with."""
 _CHECKSUM = 8
 """Bytes at the start of a block, little-endian."""
+_MARK = ".written"
+"""What the name of the mark ends in."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,25 @@ def torn_block(error: duckdb.Error) -> TornBlock | None:
     return TornBlock(int(found["at"]), int(found["computed"]), int(found["stored"])) if found else None
 
 
+def mark(file: Path, is_written: bool) -> None:
+    """Notes beside the file that a run is writing, or that it has ended."""
+    beside = file.with_name(file.name + _MARK)
+    if is_written:
+        beside.touch()
+    else:
+        beside.unlink(missing_ok=True)
+
+
 def was_left_by_a_dead_writer(file: Path) -> bool:
-    """True while a log lies beside the file: who closes it properly takes the log away."""
+    """True while a log or our own mark lies beside the file: who ends properly takes them away.
+
+    The mark, because DuckDB writes no log where it would be very large, and makes a checkpoint at once.
+    """
+    return has_log(file) or file.with_name(file.name + _MARK).exists()
+
+
+def has_log(file: Path) -> bool:
+    """True while a log lies beside the file: somebody is writing, or was killed."""
     return file.with_name(file.name + ".wal").exists()
 
 
@@ -80,10 +99,17 @@ def mend(file: Path, block: TornBlock) -> Path:
 
 
 def put_back(file: Path, block: TornBlock, kept: Path, why: str) -> Failed:
-    """Undoes `mend`, as what stands there is no metadata; gives the error to raise."""
+    """Undoes `mend`, as what stands there is no metadata; gives the error to raise.
+
+    Raises:
+        BlockingIOError: another process has the file open.
+    """
     with file.open("r+b") as opened:
+        fcntl.lockf(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
         opened.seek(block.at)
-        opened.write(kept.read_bytes())
+        if opened.read(_CHECKSUM) == block.computed.to_bytes(_CHECKSUM, "little"):
+            opened.seek(block.at)
+            opened.write(kept.read_bytes())
     return Failed(_beyond_us(file, block, why))
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from runner.errors import Failed
 from runner.settings import load
+from runner.warehouse import duckdb_torn
 from runner.warehouse.connect import connect
 from runner.warehouse.protocol import Warehouse
 
@@ -79,6 +80,33 @@ def test_a_block_is_not_mended_where_nobody_was_killed(torn: Path, monkeypatch: 
     before = torn.read_bytes()
     with pytest.raises(Failed, match="no writer was killed"):
         _open(torn)._query("test", _SINCE)  # type: ignore[attr-defined]
+    assert torn.read_bytes() == before
+
+
+def test_a_run_that_did_not_end_is_a_death_too(torn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where DuckDB would write a very large log, it writes none, and makes the checkpoint at once."""
+    monkeypatch.chdir(torn.parent)
+    Path(f"{torn}.wal").unlink()
+    duckdb_torn.mark(torn, is_written=True)
+    assert _open(torn)._query("test", _FIRST)[0][0] == 9  # type: ignore[attr-defined]
+
+
+def test_a_run_leaves_its_mark_only_if_it_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    warehouse = _open(tmp_path / "w.duckdb")
+    warehouse.prepare()
+    warehouse.acquire_lease("r", "a test", 10)
+    assert (tmp_path / "w.duckdb.written").exists()
+    warehouse.release_lease()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["w.duckdb"]
+
+
+def test_what_somebody_else_has_written_since_is_not_put_back(torn: Path) -> None:
+    block = duckdb_torn.TornBlock(_BLOCKS_BEGIN, computed=1, stored=2)
+    kept = torn.with_name("kept")
+    kept.write_bytes(bytes(_BLOCK))
+    before = torn.read_bytes()
+    assert isinstance(duckdb_torn.put_back(torn, block, kept, "and so on"), Failed)
     assert torn.read_bytes() == before
 
 
