@@ -79,9 +79,11 @@ def strike(home: Home, healthy: Healthy, kind: str, place: str, number: str = ""
     is_told = outcome.fetched.differing > 0 or len(spoiled) >= len(missing)
     assert not missing or is_told, f"{len(missing)} fills are said to be covered, have not landed, and nobody is told"
 
-    after = lander.run(healthy.running.ready["url"], END, again=bool(missing), order_api=order_api)
+    # What was left out may also be a damaged record, which nobody misses.
+    again = bool(missing) or outcome.fetched.differing > 0
+    after = lander.run(healthy.running.ready["url"], END, again=again, order_api=order_api)
     assert not after.error and not after.fetched.failures
-    if missing:  # asking again moves no checkpoint; wallets that failed get theirs from the next night
+    if again:  # asking again moves no checkpoint; wallets that failed get theirs from the next night
         lander.run(healthy.running.ready["url"], END, order_api=order_api)
     assert lander.landed() == healthy.records.keys()
     # A page whose records drift has damaged ones in another form, and Predexon has its own; each is kept all the same.
