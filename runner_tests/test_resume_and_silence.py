@@ -16,7 +16,8 @@ from runner.engine.fetch import Fetched
 from runner.engine.order_api import OrderApi
 from runner.engine.plan import SyncOptions, SyncPlan, plan_sync
 from runner.engine.record import Summary
-from runner.engine.run import check_silence, intake_for
+from runner.engine.run import intake_for
+from runner.engine.silence import check_silence
 from runner.errors import ExitCode
 from runner.landing.covered import source_of
 from runner.settings import Settings, load
