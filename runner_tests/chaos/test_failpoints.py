@@ -155,7 +155,7 @@ def test_a_sync_struck_at_any_failpoint_ends_as_if_nothing_had_been(
 def test_a_backfill_struck_at_any_failpoint_ends_as_if_nothing_had_been(
     target: str, start: Start, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """One home on its way into the past: each failpoint has a window of its own."""
+    """One home on its way into the past: each failpoint has a window of its own, with a slice for each strike."""
     box, counter = Box(0.07), Counter(f"failpoints_backfill_{target}")
     left = [site for site in OF_BACKFILL if site not in counter.done()]
     here = world(start, tmp_path, 22, days=400, fills=900, malformed=0.3)
@@ -168,7 +168,7 @@ def test_a_backfill_struck_at_any_failpoint_ends_as_if_nothing_had_been(
         if box.is_over:
             break
         ends = newest - number * timedelta(days=20)
-        window = ("--from", (ends - timedelta(days=20)).isoformat(), "--to", ends.isoformat(), "--slice-days", 10)
+        window = ("--from", (ends - timedelta(days=20)).isoformat(), "--to", ends.isoformat(), "--slice-days", 7)
         strike_in_every_way(home, ("backfill", *window), site)
         assert keys(home) == keys_since(here, ends - timedelta(days=20)), site
         commands.append(("backfill", *window))
