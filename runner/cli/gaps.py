@@ -1,6 +1,5 @@
 """`polytrades gaps`."""
 
-import math
 from typing import Annotated
 
 import typer
@@ -39,12 +38,10 @@ def gaps(
 
     from runner import settings as runner_settings
     from runner.cli.output import Output, shortened
-    from runner.errors import ExitCode, UsageError
+    from runner.errors import ExitCode
     from runner.monitor.gaps import find_gaps
     from runner.warehouse.connect import connect
 
-    if math.isnan(quiet_days):
-        raise UsageError("--quiet-days must be a number of days.")
     settings = runner_settings.load(target=target, source=source)
     output = Output(json)
     found = find_gaps(settings, connect(settings), quiet_days)
