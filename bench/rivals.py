@@ -117,6 +117,8 @@ def with_dlt(url: str, wallets: list[str], file: str) -> int:
         "LOAD__WORKERS": "2",
         "DATA_WRITER__BUFFER_MAX_ITEMS": "100000",
         "DATA_WRITER__DISABLE_COMPRESSION": "true",
+        # A page whose sizes are all whole has them as integers.
+        "DATA_WRITER__ARROW_CONCAT_PROMOTE_OPTIONS": "permissive",
     }
     import dlt  # type: ignore[import-not-found,unused-ignore]
     import pyarrow as pa
