@@ -96,10 +96,10 @@ def _recent(wallet: str, known_until: datetime, again: timedelta, until: datetim
     Walks go from the newest fill to the oldest, so one that was cut off has left its newest part in `parts`: what is
     missing before that brings the checkpoint to its end. What begins at the beginning is history, and bounded.
     """
-    begins = max(known_until, EVER + again) - again
+    begins = _before(known_until, again)
     if parts and parts[0].begins <= begins:  # that walk came to its end, and died before it could say so
         known_until = min(parts[0].end, until)
-        begins = max(known_until, EVER + again) - again
+        begins = _before(known_until, again)
         parts = parts[1:]
     parts = [part for part in parts if part.begins < until]
     is_history = begins <= EVER
@@ -107,12 +107,17 @@ def _recent(wallet: str, known_until: datetime, again: timedelta, until: datetim
         return [Task(wallet, Window(begins, until), is_history=is_history)]
     newest, *others = parts
     # The end of a part has been asked for once, as the newest there was: late fills are looked for there as well.
-    since = max(newest.begins, max(newest.end, EVER + again) - again)
+    since = max(newest.begins, _before(newest.end, again))
     missing = holes(Window(since, until), others) if newest.end < until else []
     return [
         Task(wallet, askable(Window(begins, newest.begins)), is_history=is_history, reaches=min(newest.end, until)),
         *(Task(wallet, askable(hole), moves_checkpoint=False) for hole in missing),
     ]
+
+
+def _before(instant: datetime, again: timedelta) -> datetime:
+    """`again` before an instant, and never before EVER."""
+    return max(instant, EVER + again) - again
 
 
 def _chosen_wallets(warehouse: Warehouse, options: SyncOptions) -> tuple[wallets.WalletChange, list[str]]:

@@ -20,12 +20,9 @@ def check_silence(settings: Settings, warehouse: Warehouse, plan: SyncPlan, fetc
     Put back is whatever got no answer then, the past too: an upstream that is silent for three nights and then has them
     all must be asked for all three.
     """
-    unheard = [task for task in plan.tasks if task not in fetched.heard and task not in fetched.unfinished]
-    ended = [
-        task
-        for task in plan.tasks
-        if task.moves_checkpoint and task.wallet not in fetched.failures and task not in fetched.unfinished
-    ]
+    unfinished = set(fetched.unfinished)
+    finished = [task for task in plan.tasks if task not in unfinished]
+    ended = [task for task in finished if task.moves_checkpoint and task.wallet not in fetched.failures]
     judged = [task for task in ended if not task.is_history] or ended
     # Where the chain has not come to, there can be nothing.
     ends = [min(task.window.end, fetched.reached or task.window.end) for task in judged]
@@ -35,7 +32,9 @@ def check_silence(settings: Settings, warehouse: Warehouse, plan: SyncPlan, fetc
         return
     source, at = source_of(settings), utc_now()
     before: dict[str, datetime] = {}
-    for task in unheard:
+    for task in finished:
+        if task in fetched.heard:
+            continue
         known = before.get(task.wallet, plan.checkpoints.get(task.wallet, task.window.begins))
         # Of a window behind a checkpoint the beginning is the overlap, which was asked for before.
         before[task.wallet] = min(known, task.window.begins) if task.is_history else known
