@@ -22,9 +22,9 @@ from runner.warehouse.sql import SqlWarehouse
 
 _TYPES = {"timestamp": "timestamptz", "float64": "double", "string": "varchar"}
 _WRITTEN_OUT = {"timestamp with time zone": "timestamptz"}
-_LOADING = ("set threads = 1", "set max_vacuum_tasks = 0")
-"""A batch is smaller than a row group. A second thread would take the processor from who decodes the next batch, and a
-checkpoint that puts batches together would write each of them several times: dbt does so, once, when it has merged."""
+_ALWAYS = ("set TimeZone = 'UTC'", "set max_vacuum_tasks = 0")
+"""A batch is smaller than a row group, and a checkpoint that puts small ones together would write each batch several
+times. dbt does so, once, when it has merged."""
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 
 
@@ -51,8 +51,7 @@ class DuckDBWarehouse(DuckDBWork, SqlWarehouse):
         connection = self._connect(read_only)
         try:
             with self._translated():
-                connection.execute("set TimeZone = 'UTC'")
-                for statement in self._bounds:
+                for statement in (*_ALWAYS, *self._bounds):
                     connection.execute(statement)
                 yield connection
         finally:
@@ -217,8 +216,8 @@ class DuckDBWarehouse(DuckDBWork, SqlWarehouse):
     def _load(self, batch: Batch) -> datetime:
         names = ", ".join(project.source_table("landing", batch.landing_table).columns)
         with self._connected() as connection:
-            for setting in _LOADING:
-                connection.execute(setting)
+            # A second thread would take the processor from who decodes the next batch.
+            connection.execute("set threads = 1")
             connection.execute(
                 f"insert into {self._landing(batch.landing_table)} ({names}) select {names} from read_parquet(?)",
                 [str(batch.file)],
