@@ -50,7 +50,10 @@ _LAYERS = (
 )
 _CODES = {
     ExitCode.DONE: ("All done.", "Nothing."),
-    ExitCode.FAILED: ("Failed, and nothing durable happened.", "Do what the message says, then run it again."),
+    ExitCode.FAILED: (
+        "Failed, and nothing durable happened, except that a changed list of wallets is kept.",
+        "Do what the message says, then run it again.",
+    ),
     ExitCode.USAGE: (
         "A command line, a setting or the configuration is wrong, or the upstream refuses the key.",
         "Correct what the message names. Running it again unchanged gives the same answer.",
@@ -61,8 +64,8 @@ _CODES = {
         "Run the same command again.",
     ),
     ExitCode.CHECK_FAILED: (
-        "The data is complete, but a check failed: a dbt test, the share of rejected records, or the verdict of "
-        "`polytrades status`.",
+        "The run came to its end, but a check failed: a dbt test, the share of rejected records, an upstream that has "
+        "nothing new for anybody, or the verdict of `polytrades status`.",
         "Look at `polytrades status`. Running it again does not mend it.",
     ),
 }

@@ -90,6 +90,25 @@ _KNOWN = frozenset(
 )
 
 
+_TEXTS = frozenset(
+    [
+        "user",
+        "tx_hash",
+        "order_hash",
+        "side",
+        "token_id",
+        "condition_id",
+        "token_label",
+        "taker",
+        "market_slug",
+        "title",
+    ]
+)
+_NUMBERS = frozenset(["timestamp", "price", "shares", "shares_normalized", "log_index", "block_number"])
+_DERIVED = ("user", "shares", "shares_normalized")
+"""What a row gets from the query or from another field where the record lacks it."""
+
+
 class OrderRow(NamedTuple):
     """A row of landing.trades without the columns that the batch gives it. Hashes lower case, times UTC."""
 
@@ -122,6 +141,31 @@ class OrderRow(NamedTuple):
 def is_wallet(text: str) -> bool:
     """True for 0x and 40 lower-case hexadecimal digits."""
     return _ADDRESS.fullmatch(text) is not None
+
+
+class Form(NamedTuple):
+    """What is unusual about the fields of a record: names that nobody knows, that stand for another type, that lack."""
+
+    unknown: frozenset[str] = frozenset()
+    retyped: frozenset[str] = frozenset()
+    missing: frozenset[str] = frozenset()
+
+
+def form_of(raw: bytes) -> Form:
+    """The form of a record, whatever its values. `missing` has only what `read_order` makes up for."""
+    try:
+        fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Form()
+    begins = {name: bytes(value)[:1] for name, value in fields.items()}
+    there = {name for name, value in fields.items() if bytes(value) not in (b"null", b'""')}
+    is_text = {name for name in there if begins[name] == b'"'}
+    is_number = {name for name in there if begins[name] in b"-0123456789"}
+    return Form(
+        unknown=frozenset(fields.keys() - _KNOWN),
+        retyped=frozenset(((_TEXTS & there) - is_text) | ((_NUMBERS & there) - is_number)),
+        missing=frozenset(name for name in _DERIVED if name not in there),
+    )
 
 
 def read_order(raw: bytes, queried_wallet: str | None, now: datetime) -> OrderRow:

@@ -132,6 +132,12 @@ def test_a_page_with_anything_unusual_does_not(change: dict[str, Any]) -> None:
     assert READER.read(text_of([order(), order(**change)]), WALLET, NOW) is None
 
 
+def test_a_record_that_lacks_a_field_of_its_api_does_not() -> None:
+    extra = dict.fromkeys(DIALECTS["predexon-v2"].extra_fields, 1)
+    del extra["fee_usd"]
+    assert V2.read(text_of([order() | extra]), WALLET, NOW) is None
+
+
 def test_a_field_of_an_api_that_is_no_text_costs_its_record_and_not_the_page() -> None:
     page = json.dumps([order(user=WALLET, builder="x")]).encode().replace(b'"x"', b'"\xff"')
     assert V2.read(page, WALLET, NOW) is None

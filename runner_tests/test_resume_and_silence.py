@@ -14,7 +14,7 @@ import pytest
 from runner.engine import wallets
 from runner.engine.fetch import Fetched
 from runner.engine.order_api import OrderApi
-from runner.engine.plan import SyncOptions, SyncPlan, plan_sync
+from runner.engine.plan import BackfillOptions, SyncOptions, SyncPlan, plan_backfill, plan_sync
 from runner.engine.record import Summary
 from runner.engine.run import intake_for
 from runner.engine.silence import check_silence
@@ -41,6 +41,7 @@ class Upstream:
     fills: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
     silent: bool = False
+    declares_more: set[str] = field(default_factory=set)
     asked: list[tuple[str, int, int, int]] = field(default_factory=list)
 
     def answer(self, _path: str, query: dict[str, str]) -> HttpAnswer:
@@ -53,7 +54,8 @@ class Upstream:
         start = int(query.get("pagination_key", 0))
         self.asked.append((wallet, first, last, start))
         more = start + PAGE < len(found)
-        pagination = {"has_more": more, "total": len(found), "pagination_key": str(start + PAGE) if more else None}
+        total = len(found) + (wallet in self.declares_more)
+        pagination = {"has_more": more, "total": total, "pagination_key": str(start + PAGE) if more else None}
         body = {"orders": found[start : start + PAGE], "pagination": pagination}
         return 200, {"Content-Type": "application/json"}, json.dumps(body).encode()
 
@@ -77,22 +79,32 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Night]
     """`sync` without dbt: plans, fetches, lands and judges, like a run of its own each time."""
     monkeypatch.chdir(tmp_path)
 
-    def made(upstream: Upstream, until: datetime, max_requests: int | None = None, only: int = 3) -> Night:
+    def made(
+        upstream: Upstream,
+        until: datetime,
+        max_requests: int | None = None,
+        only: int = 3,
+        since: datetime | None = None,
+    ) -> Night:
         listed = tmp_path / "wallets.csv"
         listed.write_text("\n".join(WALLETS[:only]))
         with server(upstream.answer) as (url, _):
             settings = settings_of(tmp_path, dome_base_url=url)
             warehouse = connect(settings)
             warehouse.prepare()
-            plan = plan_sync(settings, warehouse, SyncOptions(wallets_file=listed, until=until))
+            options = SyncOptions(wallets_file=listed, since=since, until=until, max_requests=max_requests)
+            plan = plan_sync(settings, warehouse, options)
             wallets.apply_change(warehouse, plan.change, listed)
             with (
                 intake_for(settings, warehouse, orders.dialect_of(settings), "run") as intake,
                 OrderApi(settings, max_requests) as api,
             ):
+                for skipped in plan.skipped:
+                    intake.covered(skipped)
                 fetched = api.fetch(intake, plan.tasks, "Fetching", Silent())
-            summary = Summary("sync", "run", utc_now())
-            check_silence(settings, warehouse, plan, fetched, summary)
+                summary = Summary("sync", "run", utc_now())
+                if len(fetched.failures) < len(WALLETS):  # a run in which nobody was answered ends here
+                    intake.settle(check_silence(settings, warehouse, plan, fetched, summary))
         later_than_the_second_in_which_rows_are_written(warehouse)
         return Night(plan, fetched, summary)
 
@@ -180,7 +192,7 @@ def test_silence_puts_checkpoints_back_though_one_wallet_fails(run: Callable[...
     upstream.silent, upstream.refused = True, {WALLETS[2]}
     night = run(upstream, NOON + timedelta(days=30))
     assert night.summary.exit_code is ExitCode.CHECK_FAILED
-    assert "Not one fill came for 2 wallets over 60 wallet-days" in night.summary.messages[-1]
+    assert "Not one new fill came for 2 wallets over 60 wallet-days" in night.summary.messages[-1]
     assert checkpoints(tmp_path) == dict.fromkeys(WALLETS, NOON)
 
     upstream.silent, upstream.refused = False, set()
@@ -252,3 +264,68 @@ def test_a_quiet_night_of_few_wallets_beside_a_new_one_that_never_traded_is_none
     )
     run(upstream, NOON, only=2)
     assert run(upstream, NOON + timedelta(days=1)).summary.exit_code is ExitCode.DONE
+
+
+def test_few_requests_reach_every_wallet_in_turn(run: Callable[..., Night], tmp_path: Path) -> None:
+    upstream = Upstream({wallet: fills(wallet, 60, NOON - timedelta(days=1), timedelta(hours=7)) for wallet in WALLETS})
+    for night in range(25):
+        if not run(upstream, NOON + timedelta(days=night), max_requests=3).fetched.unfinished:
+            break
+    else:
+        pytest.fail("18 pages, 3 a night, of which one at least is of the past")
+    assert {len(windows) for windows in connect(settings_of(tmp_path)).coverage(["dome"]).values()} == {1}
+    # Everybody is known: with fewer requests than wallets each still gets its turn.
+    asked = []
+    for night in range(30, 33):
+        upstream.asked.clear()
+        run(upstream, NOON + timedelta(days=night), max_requests=1)
+        asked += [wallet for wallet, _, _, _ in upstream.asked]
+    assert set(asked) == set(WALLETS)
+
+
+def test_a_fill_that_was_known_is_no_sign_of_life(run: Callable[..., Night], tmp_path: Path) -> None:
+    upstream = Upstream({wallet: fills(wallet, 5, NOON - timedelta(hours=1), timedelta(hours=7)) for wallet in WALLETS})
+    run(upstream, NOON)
+    night = run(upstream, NOON + timedelta(days=30))  # its answers end where they did; the overlap sends the newest
+    assert night.fetched.received == 3
+    assert night.summary.exit_code is ExitCode.CHECK_FAILED
+    assert checkpoints(tmp_path) == dict.fromkeys(WALLETS, NOON)
+
+
+def test_silent_nights_of_few_wallets_add_up(run: Callable[..., Night], tmp_path: Path) -> None:
+    upstream = Upstream({wallet: fills(wallet, 5, NOON - timedelta(hours=9), timedelta(hours=7)) for wallet in WALLETS})
+    run(upstream, NOON)
+    newest = NOON - timedelta(hours=9)
+    tell_traders(tmp_path, newest)
+    codes = [run(upstream, NOON + timedelta(days=night)).summary.exit_code for night in range(1, 18)]
+    assert codes == [ExitCode.DONE] * 16 + [ExitCode.CHECK_FAILED], "3 wallets, 50 wallet-days"
+    assert checkpoints(tmp_path) == dict.fromkeys(WALLETS, newest), "also the nights that were believed"
+
+
+def tell_traders(folder: Path, newest: datetime) -> None:
+    """What a build would have written of these wallets."""
+    warehouse = connect(settings_of(folder))
+    warehouse._query("test", "create table main.traders (wallet_address varchar, last_fill_at timestamptz)")  # type: ignore[attr-defined]
+    for wallet in WALLETS:
+        warehouse._query("test", "insert into main.traders values (@wallet, @newest)", wallet=wallet, newest=newest)  # type: ignore[attr-defined]
+
+
+def test_what_nobody_answered_leaves_nothing_behind(run: Callable[..., Night], tmp_path: Path) -> None:
+    """Neither what `since` leaves out nor a window counts while not one record has come."""
+    upstream = Upstream(refused=set(WALLETS))
+    run(upstream, NOON, since=NOON - timedelta(days=2))
+    assert connect(settings_of(tmp_path)).coverage(["dome"]) == {}
+    upstream.refused = set()
+    upstream.fills = {wallet: fills(wallet, 5, NOON - timedelta(days=9), timedelta(days=7)) for wallet in WALLETS}
+    night = run(upstream, NOON)
+    assert night.fetched.received == 15
+
+
+def test_what_brought_too_few_records_is_asked_for_once_more(run: Callable[..., Night], tmp_path: Path) -> None:
+    upstream = Upstream({wallet: fills(wallet, 5, NOON - timedelta(days=1), timedelta(hours=7)) for wallet in WALLETS})
+    upstream.declares_more = {WALLETS[1]}
+    assert run(upstream, NOON).fetched.differing == 1
+    settings = settings_of(tmp_path)
+    planned = plan_backfill(settings, connect(settings), BackfillOptions(gaps=True))
+    assert [(task.wallet, task.window) for task in planned.tasks] == [(WALLETS[1], Window(None, NOON))]
+    assert not plan_backfill(settings, connect(settings), BackfillOptions()).tasks

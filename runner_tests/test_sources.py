@@ -18,7 +18,7 @@ from runner.settings import load as load_settings
 from runner.sources import dome, gamma, orders
 from runner.sources.http import Http
 from runner.windows import Window
-from runner_tests.support import UNTIL, HttpAnswer, Running, launch, server, stop
+from runner_tests.support import UNTIL, HttpAnswer, Running, launch, order, server, stop
 
 Result = TypeVar("Result")
 EVER = Window(None, datetime(2026, 1, 31, tzinfo=UTC) + timedelta(seconds=1))
@@ -204,6 +204,25 @@ def test_a_cursor_that_repeats_is_an_error() -> None:
     with server(answer) as (url, asked), pytest.raises(UpstreamError, match=r"the same cursor twice \(wallet 0x1\)"):
         fills_of(url, "0x1")
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize(("last_page", "total"), [(2, 5), (1, 5), (2, 4)])
+def test_a_limit_that_looks_like_the_end_is_an_error(last_page: int, total: int) -> None:
+    """Pages of two. A full one as the last, with more declared, is a cut; a total alone proves nothing."""
+    records = [order(tx_hash=f"0x{number:064x}") for number in range(4)]
+
+    def respond(_path: str, query: dict[str, str]) -> HttpAnswer:
+        if "pagination_key" not in query:
+            return page(*records[:2], total=total, has_more=True, pagination_key="next")
+        return page(*records[2 : 2 + last_page], total=total)
+
+    with server(respond) as (url, _):
+        if (last_page, total) == (2, 5):
+            with pytest.raises(UpstreamError, match="ended after a full page, with 4 of the 5 records"):
+                walk(url, "0x" + "a" * 40, page_size=2)
+        else:
+            _, done = walk(url, "0x" + "a" * 40, page_size=2)
+            assert (done.received, done.declared) == (2 + last_page, total)
 
 
 def test_an_empty_page_that_promises_more_is_an_error() -> None:

@@ -58,9 +58,9 @@ def gaps(
             [f"{hole.wallet}  before {_instant(hole.window.end)}" for hole in history],
         ),
         ("followed wallets of which nothing has been fetched", found.never_fetched),
-        ("wallets without a checkpoint, because their first fetch has not ended", found.without_checkpoint),
+        ("wallets without a checkpoint of this source", found.without_checkpoint),
         (
-            "windows in which another number of records came than the source had said (a warning)",
+            "windows in which another number of records came than the source had said",
             [
                 f"{row.wallet_address}  {_instant(row.window_start)} to {_instant(row.window_end)}  "
                 f"{row.declared:,} declared, {row.received:,} received"
@@ -88,6 +88,11 @@ def gaps(
             lines += shortened([f"  {escape(row)}" for row in rows], _SHOWN, "more; --json lists all")
     if found.holes:
         lines.append("`polytrades backfill --gaps` fetches holes and past; --dry-run says what that takes.")
+    if any(row.received < row.declared for row in found.differences):
+        lines.append(
+            "`polytrades backfill --gaps` also asks once more for windows in which too few records came. Sources count "
+            "in their own way: where the same number comes again, there is no more to be had."
+        )
     if found.never_fetched or found.without_checkpoint:
         lines.append("`polytrades sync` fetches wallets that are new or have no checkpoint.")
     output.result({"command": "gaps", "exit_code": int(exit_code), **found.as_json()}, "\n".join(lines))

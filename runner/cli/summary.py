@@ -75,7 +75,8 @@ def as_text(summary: Summary, settings: Settings) -> str:
             ("markets", _looked_up(summary.enriched.markets)),
             ("events", _looked_up(summary.enriched.events)),
         ]
-        lines.insert(0, ("wallets", f"{summary.wallets - len(summary.wallets_failed):,} of {summary.wallets:,}"))
+        done = summary.wallets - len(summary.wallets_failed) - summary.wallets_unfinished
+        lines.insert(0, ("wallets", f"{done:,} of {summary.wallets:,}"))
     text = "\n".join(f"  {name:<16}{escape(value)}" for name, value in lines)
     head = {
         ExitCode.DONE: "[bold green]Done.[/]",

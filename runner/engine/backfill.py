@@ -10,13 +10,23 @@ from runner.engine.order_api import OrderApi
 from runner.engine.plan import BackfillOptions, BackfillPlan, plan_backfill
 from runner.engine.public_logs import FromPublicLogs
 from runner.engine.record import Recorded, Summary
-from runner.engine.run import check_answered, check_source, enrich_landed, tell_fetched, upstream_intake, upstream_of
+from runner.engine.run import (
+    GOES_ON,
+    check_answered,
+    check_source,
+    enrich_landed,
+    tell_fetched,
+    upstream_intake,
+    upstream_of,
+)
+from runner.engine.silence import check_past
 from runner.engine.writer import new_run_id, writing
 from runner.errors import ExitCode
 from runner.settings import Settings
 from runner.units import duration
 from runner.warehouse.protocol import Warehouse
 
+_BEGINS_ANEW = "With --again the same command begins anew: name what is left with --from and --to."
 _FEW_ROWS = 200_000
 """Landed rows for which it is not worth starting dbt before the last slice."""
 
@@ -74,6 +84,8 @@ def _run_slices(
             is_last = number == len(plan.slices) or upstream.budget.is_spent or upstream.has_given_up
             if is_last:
                 check_answered(begun, together, summary)
+                # What BigQuery's public table tells is proven by its blocks.
+                intake.settle(not options.public_logs and check_past(settings, begun, together, summary))
             if is_last or summary.counts.landed - merged >= _FEW_ROWS:
                 enrich_landed(settings, warehouse, summary, display)
                 build(settings, warehouse, summary, display)
@@ -81,8 +93,9 @@ def _run_slices(
             failpoints.passing("slice.ended")
             if is_last or (summary.build and not summary.build.is_complete):
                 break
-        tell_fetched(plan.tasks, together, summary, is_spent=upstream.budget.is_spent)
-        _tell_rest(plan, begun, upstream, summary)
+        then = _BEGINS_ANEW if options.again else GOES_ON
+        tell_fetched(plan.tasks, together, summary, upstream.budget.is_spent, then)
+        _tell_rest(plan, begun, upstream, summary, then)
     if not plan.slices:  # what a run before has landed and not merged, nor asked about
         if warehouse.totals().pending_batches:
             enrich_landed(settings, warehouse, summary, display)
@@ -90,7 +103,7 @@ def _run_slices(
 
 
 def _tell_rest(
-    plan: BackfillPlan, begun: list[Task], upstream: OrderApi | Chain | FromPublicLogs, summary: Summary
+    plan: BackfillPlan, begun: list[Task], upstream: OrderApi | Chain | FromPublicLogs, summary: Summary, then: str
 ) -> None:
     """Says that there are slices that were not begun."""
     left = len(plan.tasks) - len(begun)
@@ -98,7 +111,7 @@ def _tell_rest(
         why = "the run may send no more requests" if upstream.budget.is_spent else "the upstream does not answer"
         summary.worsen(
             ExitCode.PARTLY_DONE,
-            f"{left:,} windows of later slices were not begun, because {why}. The same command goes on from there.",
+            f"{left:,} windows of later slices were not begun, because {why}. {then}",
         )
 
 

@@ -28,6 +28,7 @@ class Task:
 
     With `moves_checkpoint` its end becomes the wallet's checkpoint, or `reaches` where a run before has fetched what
     follows. `is_history`: what nobody has fetched of the past, which is done after everything else and within a bound.
+    Up to `known_until` everything has come before: the beginning of the window is asked for again.
     """
 
     wallet: str
@@ -35,6 +36,7 @@ class Task:
     moves_checkpoint: bool = True
     is_history: bool = False
     reaches: datetime | None = None
+    known_until: datetime | None = None
 
 
 @dataclass
@@ -46,7 +48,7 @@ class Fetched:
     done: int = 0
     received: int = 0
     heard: set[Task] = field(default_factory=set)
-    """Tasks for which a record came."""
+    """Tasks for which a record came that is not from before `known_until`."""
     differing: int = 0
     """Windows in which another number of records came than the upstream had said."""
     reached: datetime | None = None
@@ -155,7 +157,7 @@ class Fetch:
             seen = self._read(page.records, task.wallet)
             walk.saw(seen)
             self.result.received += seen.count
-            if seen.count:
+            if seen.count and not (task.known_until and seen.newest and seen.newest <= task.known_until):
                 self.result.heard.add(task)
             if self._intake.is_full:
                 await self._make_room()

@@ -28,7 +28,10 @@ class SyncOptions:
 
 @dataclass(frozen=True)
 class SyncPlan:
-    """What a sync does: the change of the list, the tasks (new fills first, then history), and what nobody wants."""
+    """What a sync does: the change of the list, the tasks in the order of the work, and what nobody wants.
+
+    New fills come before history, those of whoever has waited longest first; with `max_requests` some history between.
+    """
 
     change: wallets.WalletChange
     wallets: list[str]
@@ -86,8 +89,22 @@ def plan_sync(settings: Settings, warehouse: Warehouse, options: SyncOptions) ->
             recent += _recent(wallet, known_until, again, until, cut_off.get(wallet, []))
         past = Window(None, known_until)
         history += [Task(wallet, hole, moves_checkpoint=False, is_history=True) for hole in holes(past, covered)]
-    tasks = [*(task for task in recent if task.window.is_askable), *history]
+    recent = [task for task in recent if task.window.is_askable]
+    # Few requests must reach everybody in turn: who has waited longest comes first.
+    recent.sort(key=lambda task: task.known_until or EVER)
+    tasks = [*recent, *history] if options.max_requests is None else _mixed(recent, history)
     return SyncPlan(change, chosen, tasks, skipped, ignored, checkpoints)
+
+
+def _mixed(recent: list[Task], history: list[Task]) -> list[Task]:
+    """A task of the past before every nine others, so that a run of few requests comes to the past as well."""
+    mixed: list[Task] = []
+    past = iter(history)
+    for number, task in enumerate(recent):
+        if number % 9 == 0:
+            mixed += [first for first in [next(past, None)] if first is not None]
+        mixed.append(task)
+    return [*mixed, *past]
 
 
 def _recent(wallet: str, known_until: datetime, again: timedelta, until: datetime, parts: list[Window]) -> list[Task]:
@@ -104,14 +121,20 @@ def _recent(wallet: str, known_until: datetime, again: timedelta, until: datetim
     parts = [part for part in parts if part.begins < until]
     is_history = begins <= EVER
     if not parts:
-        return [Task(wallet, Window(begins, until), is_history=is_history)]
+        return [Task(wallet, Window(begins, until), is_history=is_history, known_until=known_until)]
     newest, *others = parts
     # The end of a part has been asked for once, as the newest there was: late fills are looked for there as well.
     since = max(newest.begins, _before(newest.end, again))
     missing = holes(Window(since, until), others) if newest.end < until else []
     return [
-        Task(wallet, askable(Window(begins, newest.begins)), is_history=is_history, reaches=min(newest.end, until)),
-        *(Task(wallet, askable(hole), moves_checkpoint=False) for hole in missing),
+        Task(
+            wallet,
+            askable(Window(begins, newest.begins)),
+            is_history=is_history,
+            reaches=min(newest.end, until),
+            known_until=known_until,
+        ),
+        *(Task(wallet, askable(hole), moves_checkpoint=False, known_until=newest.end) for hole in missing),
     ]
 
 
@@ -213,6 +236,7 @@ def plan_backfill(settings: Settings, warehouse: Warehouse, options: BackfillOpt
     """What of the window nobody has fetched, slice by slice and wallet by wallet.
 
     What is covered is left out, so the same command goes on where it was stopped; with `again` it is asked once more.
+    With `gaps` the windows of which the API declared more records than came follow, each as it was asked for.
 
     Raises:
         UsageError: the window is empty or in the future, no wallet is followed, or a filter names one that is not.
@@ -235,12 +259,18 @@ def plan_backfill(settings: Settings, warehouse: Warehouse, options: BackfillOpt
         wanted += asked.length.total_seconds()
         covered += asked.length.total_seconds() - sum(hole.length.total_seconds() for hole in left)
         missing += [Task(wallet, hole, moves_checkpoint=False) for hole in left]
-    if not missing:
-        return BackfillPlan(target, chosen, [], wanted, covered)
-    begins = min(task.window.begins for task in missing)
-    ends = max(task.window.end for task in missing)
+    short = _short(settings, warehouse, set(chosen)) if options.gaps else []
+    cut = _cut(missing, options) if missing else []
+    if short:
+        wanted += sum(task.window.length.total_seconds() for task in short)
+        cut.append((Window(min(task.window.begins for task in short), max(task.window.end for task in short)), short))
+    return BackfillPlan(target, chosen, cut, wanted, covered)
+
+
+def _cut(missing: list[Task], options: BackfillOptions) -> list[tuple[Window, list[Task]]]:
+    """The windows in slices of time."""
+    whole = Window(min(task.window.begins for task in missing), max(task.window.end for task in missing))
     cut = []
-    whole = Window(begins, ends)
     for part in months(whole) if options.public_logs else slices(whole, timedelta(days=options.slice_days)):
         tasks = [
             Task(task.wallet, piece, moves_checkpoint=False)
@@ -249,7 +279,16 @@ def plan_backfill(settings: Settings, warehouse: Warehouse, options: BackfillOpt
         ]
         if tasks:
             cut.append((part, tasks))
-    return BackfillPlan(target, chosen, cut, wanted, covered)
+    return cut
+
+
+def _short(settings: Settings, warehouse: Warehouse, chosen: set[str]) -> list[Task]:
+    """What brought fewer records than the API said there are, when it was asked last; whole, to be compared again."""
+    return [
+        Task(row.wallet_address, Window(row.window_start, row.window_end), moves_checkpoint=False)
+        for row in warehouse.differences([source_of(settings)])
+        if row.received < row.declared and row.wallet_address in chosen
+    ]
 
 
 def _within(window: Window, part: Window) -> Window | None:

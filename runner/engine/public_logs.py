@@ -144,7 +144,7 @@ class FromPublicLogs:
         intake.counts.batches += bool(taken.landed)
         is_whole = taken.blocks.are_whole
         for task in tasks:
-            intake.covered(self._covered(task, taken, "complete" if is_whole else "failed"))
+            intake.covered(self._covered(task, taken, "complete" if is_whole else "failed"), is_proven=True)
             if not is_whole:
                 found.failures[task.wallet] = _what_is_missing(taken.blocks, question.window)
         intake.flush()

@@ -29,6 +29,8 @@ class Summary:
     exit_code: ExitCode = ExitCode.DONE
     wallets: int = 0
     wallets_failed: dict[str, str] = field(default_factory=dict)
+    wallets_unfinished: int = 0
+    """Of which something is left, because the run may send no more requests."""
     counts: Counts = field(default_factory=Counts)
     enriched: Enriched = field(default_factory=Enriched)
     build: dbt.BuildResult | None = None
@@ -79,6 +81,7 @@ class Summary:
             "messages": self.messages,
             "wallets": self.wallets,
             "wallets_failed": self.wallets_failed,
+            "wallets_unfinished": self.wallets_unfinished,
             "records_received": self.counts.received,
             "records_landed": self.counts.landed,
             "records_landed_before": self.counts.landed_before,
@@ -100,6 +103,7 @@ class Summary:
             "history_pending": self.history_pending,
             "unknown_fields": self.counts.unknown_fields,
             "missing_fields": self.counts.missing_fields,
+            "retyped_fields": self.counts.retyped_fields,
             "tests_passed": self.build.tests_passed if self.build else None,
             "tests_failed": self.build.failed_tests if self.build else {},
             "models_failed": self.build.failed_nodes if self.build else {},
@@ -173,16 +177,22 @@ class Recorded:
             self._summary.messages.append(
                 f"Records carry fields that are new to us, kept in extra_fields: {_listed(counts.unknown_fields)}."
             )
+        if counts.retyped_fields:
+            self._summary.messages.append(
+                f"Records carry fields in another type than usual: {_listed(counts.retyped_fields)}. What could be "
+                "read without loss was; the other records are in `polytrades rejected list`."
+            )
         accepted = counts.landed + counts.landed_before
         lacking = {
             name: count
             for name, count in counts.missing_fields.items()
             if count >= accepted * (1 if name in orders.NEWER_FIELDS else _FEW)
         }
+        lacking |= {name: count for name, count in counts.lone_missing_fields.items() if count >= accepted * _FEW}
         if lacking:
             self._summary.messages.append(
-                f"Of {accepted:,} records some lack fields that they used to carry: {_listed(lacking)}. These columns "
-                "are NULL until another record or the market completes them; see whether the order API has changed."
+                f"Of {accepted:,} records some lack fields that they used to carry: {_listed(lacking)}. What cannot be "
+                "derived is NULL until another record or the market completes it; see whether the API has changed."
             )
 
 

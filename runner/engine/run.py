@@ -25,6 +25,8 @@ from runner.settings import Settings
 from runner.sources import files, orders, polygon
 from runner.warehouse.protocol import Warehouse
 
+GOES_ON = "The same command goes on from there."
+
 
 def sync(settings: Settings, warehouse: Warehouse, options: SyncOptions, display: Display) -> Summary:
     """Fetches the followed wallets from their checkpoints, lands, enriches, builds, records.
@@ -62,7 +64,7 @@ def sync(settings: Settings, warehouse: Warehouse, options: SyncOptions, display
                 tell_fetched(plan.tasks, fetched, summary, is_spent=upstream.budget.is_spent)
                 if not upstream.budget.is_spent:
                     _tell_history(plan, fetched, summary)
-                check_silence(settings, warehouse, plan, fetched, summary)
+                intake.settle(check_silence(settings, warehouse, plan, fetched, summary))
                 enrich_landed(settings, warehouse, summary, display)
             build(settings, warehouse, summary, display)
     return summary
@@ -89,8 +91,13 @@ def check_answered(tasks: Sequence[Task], fetched: Fetched, summary: Summary) ->
         raise UpstreamError(next(iter(fetched.failures.values())))
 
 
-def tell_fetched(tasks: Sequence[Task], fetched: Fetched, summary: Summary, is_spent: bool) -> None:
-    """Says in the summary what of a fetch is not as it should be. `is_spent`: the run may send no more requests."""
+def tell_fetched(
+    tasks: Sequence[Task], fetched: Fetched, summary: Summary, is_spent: bool, then: str = GOES_ON
+) -> None:
+    """Says in the summary what of a fetch is not as it should be.
+
+    `is_spent`: the run may send no more requests. `then`: a sentence about what the same command does with the rest.
+    """
     if failures := fetched.failures:
         wallet, message = next(iter(failures.items()))
         summary.worsen(
@@ -99,10 +106,12 @@ def tell_fetched(tasks: Sequence[Task], fetched: Fetched, summary: Summary, is_s
             f"checkpoint; the first is {wallet}: {message}",
         )
     if is_spent and fetched.unfinished:
+        left = {task.wallet for task in fetched.unfinished} - set(summary.wallets_failed)
+        summary.wallets_unfinished = len(left)
         summary.worsen(
             ExitCode.PARTLY_DONE,
             f"{len(fetched.unfinished):,} windows were not fetched to their end, because the run may send no more "
-            "requests. Their checkpoints stay; the same command goes on from there.",
+            f"requests. {then}",
         )
     if fetched.seconds_ahead:
         summary.messages.append(
@@ -112,7 +121,7 @@ def tell_fetched(tasks: Sequence[Task], fetched: Fetched, summary: Summary, is_s
     if fetched.differing:
         summary.messages.append(
             f"In {fetched.differing:,} windows another number of records came than the upstream had said there are. "
-            "`polytrades gaps` lists them."
+            "`polytrades gaps` lists them, and `polytrades backfill --gaps` asks once more where too few came."
         )
 
 

@@ -1,15 +1,17 @@
 """Batches: rows for one landing table, written as a Parquet file whose name is its content."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from runner import project
+from runner.errors import Failed
 from runner.records import READER_VERSION
 from runner.warehouse.arrow import TYPES
 from runner.warehouse.protocol import Batch
@@ -69,8 +71,18 @@ class BatchBuilder:
         counts = {name: sum(part.column(name).null_count for part in self._parts) for name in names}
         return {name: count for name, count in counts.items() if count}
 
+    def lone_nulls(self, pairs: Mapping[str, str]) -> dict[str, int]:
+        """The same, of rows in which the other column has a value."""
+        self._close_rows()
+        counts = {name: sum(_lone_nulls(part, name, other) for part in self._parts) for name, other in pairs.items()}
+        return {name: count for name, count in counts.items() if count}
+
     def build(self, landed_at: datetime) -> Batch | None:
-        """Writes the file and gives the batch; None if there are no rows."""
+        """Writes the file and gives the batch; None if there are no rows.
+
+        Raises:
+            Failed: the file cannot be written.
+        """
         self._close_rows()
         if not self._count:
             return None
@@ -86,8 +98,21 @@ class BatchBuilder:
             kind = TYPES[self._table.columns[name]]
             table = table.append_column(name, pa.repeat(pa.scalar(value, kind), self._count))
         file = self._spool / f"{self._table.name}-{batch_id}.parquet"
-        self._spool.mkdir(parents=True, exist_ok=True)
         unfinished = file.with_suffix(".tmp")
-        pq.write_table(table.select(list(self._table.columns)), unfinished)
-        unfinished.replace(file)
+        try:
+            self._spool.mkdir(parents=True, exist_ok=True)
+            pq.write_table(table.select(list(self._table.columns)), unfinished)
+            unfinished.replace(file)
+        except OSError as error:
+            raise Failed(
+                f"The batch file {file} could not be written: {error}. Make room there, or make the folder writable; "
+                "what it holds is asked for again."
+            ) from None
         return Batch(batch_id, self._table.name, self._source, self._count, file, landed_at)
+
+
+def _lone_nulls(part: pa.RecordBatch, name: str, other: str) -> int:
+    column = part.column(name)
+    if not column.null_count:
+        return 0
+    return int(pc.sum(pc.and_(column.is_null(), part.column(other).is_valid())).as_py() or 0)

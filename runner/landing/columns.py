@@ -1,7 +1,8 @@
 """Pages of order records, read whole into columns: the fast way for the usual form, and never another result.
 
 A page goes this way only if every record in it passes `runner.records` unchanged: canonical types, lower-case hashes,
-no field that is unknown. Any other page is read record by record there, which is where the rules are.
+no field that is unknown, none that lacks beyond those of older forms. Any other page is read record by record there,
+which is where the rules are.
 """
 
 from collections.abc import Sequence
@@ -79,8 +80,9 @@ class PageReader:
     def __init__(self, columns: dict[str, str], extra_fields: Sequence[str] = ()) -> None:
         self._schema = pa.schema([(name, TYPES[kind]) for name, kind in columns.items()])
         self._extra = tuple(extra_fields)
-        fields: list[Any] = [(name, msgspec.Raw, msgspec.Raw()) for name in self._extra]
-        order = msgspec.defstruct("Order", fields, bases=(_Order,), forbid_unknown_fields=True, gc=False)
+        # Demanded: a record that lacks one is looked at by itself, and the lack is counted.
+        fields = [(name, msgspec.Raw) for name in self._extra]
+        order = msgspec.defstruct("Order", fields, bases=(_Order,), forbid_unknown_fields=True, kw_only=True, gc=False)
         self._fields = order.__struct_fields__
         self._decoder: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(list[order])  # type: ignore[valid-type]
 
@@ -122,9 +124,8 @@ class PageReader:
             found["extra_fields"] = pa.array([self._extra_text(order) for order in orders], pa.string())
         return found
 
-    def _extra_text(self, order: Any) -> str | None:
-        parts = [(name, raw) for name in self._extra if (raw := bytes(getattr(order, name)))]
-        return "{" + ",".join(f'"{name}":{raw.decode()}' for name, raw in parts) + "}" if parts else None
+    def _extra_text(self, order: Any) -> str:
+        return "{" + ",".join(f'"{name}":{bytes(getattr(order, name)).decode()}' for name in self._extra) + "}"
 
     @staticmethod
     def _is_usual(found: dict[str, pa.Array], times: list[int], now: datetime) -> bool:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Self
@@ -15,8 +15,8 @@ from runner import failpoints, project
 from runner.landing.batch import FROM_BATCH, BatchBuilder
 from runner.landing.columns import PageReader
 from runner.landing.logs import Logs
-from runner.records import BrokenRule, OrderRow, read_order
-from runner.sources.orders import Seen
+from runner.records import BrokenRule, OrderRow, form_of, read_order
+from runner.sources.orders import NEWER_FIELDS, Seen
 from runner.warehouse.arrow import TYPES
 from runner.warehouse.protocol import ChainFill, Covered, Rejection, Warehouse
 from runner.windows import utc_now
@@ -36,6 +36,10 @@ class Counts:
     """Field that nobody knows → records with it."""
     missing_fields: dict[str, int] = field(default_factory=dict)
     """Field that each record of its API usually carries → records without it."""
+    lone_missing_fields: dict[str, int] = field(default_factory=dict)
+    """Field that older forms lack → records without it that are not of an older form."""
+    retyped_fields: dict[str, int] = field(default_factory=dict)
+    """Field → records in which it is text instead of a number, or the other way round."""
 
     def add(self, other: "Counts") -> None:
         """Adds what came in elsewhere."""
@@ -48,6 +52,8 @@ class Counts:
             (self.rejected_by_reason, other.rejected_by_reason),
             (self.unknown_fields, other.unknown_fields),
             (self.missing_fields, other.missing_fields),
+            (self.lone_missing_fields, other.lone_missing_fields),
+            (self.retyped_fields, other.retyped_fields),
         ):
             _add(mine, more)
 
@@ -61,9 +67,11 @@ class Intake:
     """Collects records into batches of about `batch_rows` and lands them, each while the next one is collected.
 
     What has been covered is handed in when its last record has been, and is landed with the batch that holds that
-    record or after it: never before. Not for two threads at a time. Another `landing_table` than trades is of the same
-    columns and is not merged: what lands there is compared. With `again` a run's batches land although the same have
-    landed before: what was merged of those may be gone since.
+    record or after it: never before. Until the first record comes it is only noted, since an upstream that has nothing
+    for anybody may be broken: `settle` says what to make of it. Not for two threads at a time.
+
+    Another `landing_table` than trades is of the same columns and is not merged: what lands there is compared. With
+    `again` a run's batches land although the same have landed before: what was merged of those may be gone since.
     """
 
     def __init__(
@@ -96,6 +104,7 @@ class Intake:
         self._lander = ThreadPoolExecutor(1, thread_name_prefix="lander")
         self.landing: Future[None] | None = None
         """The batch that was handed over last."""
+        self._unheard: list[Covered] = []
         self._start_batch()
 
     def _start_batch(self) -> None:
@@ -174,6 +183,7 @@ class Intake:
         for record in raw_records:
             raw = bytes(record)
             self.counts.received += 1
+            self._note_form(raw)
             try:
                 row = read_order(raw, queried_wallet, self._now)
             except BrokenRule as rule:
@@ -181,15 +191,17 @@ class Intake:
                 rows.append(None)
                 continue
             rows.append(row)
-            if row.extra_fields is not None:
-                self._note_unknown(row.extra_fields)
             self._builder.add(row, raw + b"\0" + row.wallet_address.encode())
         return rows
 
-    def _note_unknown(self, extra_fields: str) -> None:
-        for name in msgspec.json.decode(extra_fields, type=dict[str, msgspec.Raw]):
-            if name not in self._usual_fields:
-                _add(self.counts.unknown_fields, {name: 1})
+    def _note_form(self, raw: bytes) -> None:
+        """Counts what is unusual about the fields of a record, whether it is taken or not."""
+        form = form_of(raw)
+        _add(self.counts.retyped_fields, dict.fromkeys(form.retyped, 1))
+        _add(self.counts.unknown_fields, dict.fromkeys(form.unknown - self._usual_fields, 1))
+        if self._optional_fields:  # files are of every form
+            lacking = form.missing | (self._usual_fields - form.unknown)
+            _add(self.counts.missing_fields, dict.fromkeys(lacking, 1))
 
     def _reject(self, raw: bytes, rule: BrokenRule, origin: str) -> None:
         self.counts.rejected += 1
@@ -205,10 +217,31 @@ class Intake:
             )
         )
 
-    def covered(self, window: Covered) -> None:
-        """A window has been handed in, as far as it says. What is only compared covers nothing."""
-        if self._landing_table == "trades":
+    def covered(self, window: Covered, is_proven: bool = False) -> None:
+        """A window has been handed in, as far as it says. What is only compared covers nothing.
+
+        `is_proven`: it is known otherwise that there was no more than what came, though that may be nothing.
+        """
+        if self._landing_table != "trades":
+            return
+        if self.counts.received or is_proven or window.status == "failed":
             self._covered.append(window)
+        else:
+            self._unheard.append(window)
+
+    def settle(self, is_silent: bool) -> None:
+        """Lands what has been collected, and what was covered without a record: if `is_silent`, as not answered.
+
+        Raises:
+            PolytradesError: it could not be landed.
+        """
+        for window in self._unheard:
+            if not is_silent:
+                self._covered.append(window)
+            elif window.status == "complete":
+                self._covered.append(replace(window, status="silent", moves_checkpoint=False))
+        self._unheard = []
+        self.flush()
 
     def hand_over(self) -> Future[None]:
         """Lands what has been collected, in a thread of its own, and starts a new batch; waits for the one before.
@@ -218,7 +251,12 @@ class Intake:
         """
         if self.landing is not None:
             self.landing.result()
+        if self.counts.received:
+            self._covered += self._unheard
+            self._unheard = []
         _add(self.counts.missing_fields, self._builder.nulls(self._optional_fields))
+        pairs = {name: other for name, other in NEWER_FIELDS.items() if name in self._optional_fields}
+        _add(self.counts.lone_missing_fields, self._builder.lone_nulls(pairs))
         self.landing = self._lander.submit(self._land, self._builder, self._rejections, self._covered)
         self._start_batch()
         return self.landing

@@ -19,6 +19,9 @@ from runner.sources import gamma, orders, polygon
 from runner.units import duration
 from runner.warehouse.connect import connect
 
+_NOBODY = "0x" + "0" * 40
+"""A wallet without fills."""
+
 
 def examine(settings: Settings) -> list[Check]:
     """All checks, in the order in which a run would meet the trouble."""
@@ -136,18 +139,18 @@ def _orders(settings: Settings) -> list[Check]:
     if settings.source == "polygon":
         return []
 
-    async def ask(path: str) -> str:
+    async def ask(path: str, wallet: str) -> str:
         async with orders.client(settings) as http:
-            await http.get(path, [("limit", "1")])
+            await http.get(path, [(wallet, _NOBODY), ("limit", "1")])  # Predexon's first version refuses to name nobody
         return f"{settings.dome_base_url} answers, " + ("key accepted" if settings.dome_api_key else "no key needed")
 
     fix = "Set POLYTRADES_DOME_BASE_URL to an order API that answers, or try a local one: `polytrades simulate`."
-    path = settings.orders_path or orders.dialect_of(settings).path
-    found = _asked("order API", lambda: ask(path), fix)
+    chosen = orders.dialect_of(settings)
+    found = _asked("order API", lambda: ask(settings.orders_path or chosen.path, chosen.wallet), fix)
     if found.passed or settings.orders_path:
         return [found]
     for name, dialect in orders.DIALECTS.items():
-        if name != settings.order_api and _asked("order API", partial(ask, dialect.path), fix).passed:
+        if name != settings.order_api and _asked("order API", partial(ask, dialect.path, dialect.wallet), fix).passed:
             fix = f"It speaks another dialect: set POLYTRADES_ORDER_API={name}."
             return [Check("order API", False, found.finding, fix)]
     return [found]

@@ -17,8 +17,13 @@ from runner.windows import Window
 
 _OLDER_FIELDS = ("order_hash", "condition_id", "market_slug", "title")
 """Fields of every record that a record may lack and be a fill all the same."""
-NEWER_FIELDS = ("token_label", "taker", "log_index", "block_number")
-"""Those that records of the form of 2025 lack; answers of one server mix the two."""
+NEWER_FIELDS = {
+    "token_label": "taker",
+    "taker": "token_label",
+    "log_index": "block_number",
+    "block_number": "log_index",
+}
+"""Those that records of older forms lack, each with one that is lacking too then; answers of one server mix forms."""
 
 
 @dataclass(frozen=True)
@@ -147,8 +152,8 @@ class Walk:
     """One wallet's window, walked from the newest page to the oldest.
 
     Ends only where the API says that there is no more. Everything else that looks like an end is an error: an answer
-    without its list, an empty page that promises more, a cursor or a page that repeats, a total that shrinks, an
-    offset beyond what the API takes when even one second holds more than that.
+    without its list, an empty page that promises more, a cursor or a page that repeats, a total that shrinks, a full
+    page as the last one when more is declared, an offset beyond what the API takes when even one second holds more.
     """
 
     def __init__(self, http: Http, dialect: Dialect, path: str, wallet: str, window: Window, page_size: int) -> None:
@@ -187,7 +192,7 @@ class Walk:
         return self.oldest.replace(microsecond=0) + timedelta(seconds=1)
 
     async def pages(self) -> AsyncIterator[Page]:
-        """Yields the pages; `saw` must be called between two of them.
+        """Yields the pages; `saw` must be called after each of them.
 
         Raises:
             UpstreamError: as above, or as Http.get.
@@ -198,6 +203,7 @@ class Walk:
         keys: set[str] = set()
         pages: set[int] = set()
         total: int | None = None
+        full_page = 0
         while True:
             page, key = await self._ask(first, last, position)
             if self.declared is None and not self._is_split:
@@ -210,11 +216,13 @@ class Walk:
             pages.add(content)
             self._seen = None
             yield page
-            if not page.has_more:
-                return
             seen = self._seen
             if seen is None:
-                raise AssertionError("call saw() between two pages")
+                raise AssertionError("call saw() after each page")
+            full_page = full_page or min(self._page_size, seen.count)
+            if not page.has_more:
+                self._check_end(page, seen.count >= full_page)
+                return
             if not seen.count:
                 raise self._error("gave an empty page and says that there is more")
             if key is not None:
@@ -231,6 +239,15 @@ class Walk:
             # The total of the rest, and records that come twice: there is nothing to compare any more.
             offset, position, total, self.declared = 0, [], None, None
             self._is_split = True
+
+    def _check_end(self, page: Page, is_full: bool) -> None:
+        """A total alone proves nothing, since each API counts in its own way; with a full page it is a cut."""
+        is_one_page = self.received < self._page_size
+        if is_full and not is_one_page and not self._is_split and (page.declared or 0) > self.received:
+            raise self._error(
+                f"ended after a full page, with {self.received:,} of the {page.declared:,} records that it says there "
+                "are: a limit that looks like the end"
+            )
 
     def _next_last(self, first: int | None, last: int) -> int:
         """Where a new window begins when the offset can grow no further: the oldest second seen, once more."""

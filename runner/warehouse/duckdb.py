@@ -63,6 +63,11 @@ class DuckDBWarehouse(DuckDBWork, SqlWarehouse):
         try:
             yield
         except duckdb.TransactionException as error:
+            if "onflict" not in str(error):  # it is also how a commit fails for which there is no room
+                raise Failed(
+                    f"DuckDB could not write {self.path} ({error}). See whether its disk is full, then run the same "
+                    "command again."
+                ) from error
             raise HeldBack(
                 f"Another writer changed the same rows of {self.path} at the same moment; nothing was changed here. "
                 f"Run the same command again. ({error})"

@@ -104,6 +104,7 @@ class Lander:
             outcome = Outcome(intake.counts)
             try:
                 outcome.fetched = api.fetch(intake, tasks, "Fetching", Silent())
+                intake.settle(is_silent=False)
             except PolytradesError as error:
                 outcome.error = error
         counts = intake.counts

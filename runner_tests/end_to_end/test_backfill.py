@@ -227,17 +227,50 @@ def test_another_dialect_brings_the_same_fills(home: Home, past: Past, order_api
     assert sums == [(sum(record["shares"] for record in past.records), len(tokens))]
 
 
+@pytest.mark.parametrize(
+    ("order_api", "path", "wallet", "records"),
+    [
+        ("predexon-v1", "/v1/polymarket/trades", "user", "orders"),
+        ("predexon-v2", "/v2/polymarket/trades", "wallet", "trades"),
+    ],
+)
 @pytest.mark.duckdb_only("a dialect is a matter of the source")
-def test_doctor_recognises_the_dialect(home: Home) -> None:
-    def answer(path: str, _query: dict[str, str]) -> HttpAnswer:
-        body = {"trades": [], "pagination": {"has_more": False}}
-        return (200, {}, json.dumps(body).encode()) if path == "/v2/polymarket/trades" else (404, {}, b"{}")
+def test_doctor_recognises_the_dialect(home: Home, order_api: str, path: str, wallet: str, records: str) -> None:
+    def answer(asked: str, query: dict[str, str]) -> HttpAnswer:
+        body = {records: [], "pagination": {"has_more": False}}
+        if asked != path:
+            return 404, {}, b"{}"
+        return (200, {}, json.dumps(body).encode()) if wallet in query else (400, {}, b'{"error": "who?"}')
 
     with server(answer) as (url, _):
         home.variables |= {"POLYTRADES_DOME_BASE_URL": url, "POLYTRADES_GAMMA_BASE_URL": url}
         checks = home.polytrades("doctor", "--json", check=False).json["checks"]
         found = next(check for check in checks if check["name"] == "order API")
-        assert (found["passed"], "POLYTRADES_ORDER_API=predexon-v2" in found["fix"]) == (False, True)
-        home.variables["POLYTRADES_ORDER_API"] = "predexon-v2"
+        assert (found["passed"], f"POLYTRADES_ORDER_API={order_api}" in found["fix"]) == (False, True)
+        home.variables["POLYTRADES_ORDER_API"] = order_api
         checks = home.polytrades("doctor", "--json", check=False).json["checks"]
         assert next(check for check in checks if check["name"] == "order API")["passed"]
+
+
+@pytest.mark.duckdb_only("what is decided is decided before the warehouse is asked")
+def test_a_backfill_that_brings_nothing_at_all_covers_nothing(
+    home: Home, past: Past, start: Callable[..., Running]
+) -> None:
+    home.uses(past.running)
+    home.polytrades("sync", "--wallets", past.wallets, "--since", MONTH)
+    window = ("--from", YEAR, "--to", MONTH, "--slice-days", 200)
+    home.uses(start("--wallets", 6, "--fills", 0, "--until", UNTIL))
+    silent = home.polytrades("backfill", *window, "--json", check=False)
+    assert silent.code == 4
+    assert "Not one new fill came for 6 wallets over 2,220 wallet-days" in silent.json["messages"][0]
+    assert home.polytrades("backfill", *window, "--status", "--json").json["covered_share"] == 0
+    home.uses(past.running)
+    assert home.polytrades("backfill", *window, "--json").json["exit_code"] == 0
+    assert keys(home) == past.expected
+
+    # Where there was nothing, the way that the message names.
+    home.uses(start("--wallets", 6, "--fills", 0, "--until", UNTIL))
+    home.variables["POLYTRADES_SILENT_WALLET_DAYS"] = "0"
+    older = ("--from", "2023-01-01", "--to", YEAR, "--slice-days", 2000)
+    assert home.polytrades("backfill", *older, "--json").json["exit_code"] == 0
+    assert home.polytrades("backfill", *older, "--status", "--json").json["covered_share"] == 1

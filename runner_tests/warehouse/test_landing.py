@@ -192,3 +192,11 @@ def test_every_job_has_labels_and_a_limit(bigquery: Any) -> None:
         assert job.labels["app"] == "polytrades", job
         assert job.labels["model"] and job.labels["run_id"] and job.labels["command"], job
         assert job.type == "LOAD" or int(job.maximum_bytes_billed) == bigquery.settings.maximum_bytes_billed, job
+
+
+def test_a_batch_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "spool").write_text("a file where the folder belongs")
+    builder = BatchBuilder("trades", "dome", tmp_path / "spool" / "here")
+    builder.add((None,) * 24, b"x")
+    with pytest.raises(Failed, match=r"The batch file .*spool/here/trades-\w+\.parquet could not be written"):
+        builder.build(datetime(2026, 1, 1, tzinfo=UTC))
