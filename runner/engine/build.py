@@ -69,7 +69,7 @@ def build(settings: Settings, warehouse: Warehouse, summary: Summary, display: D
         summary.worsen(
             ExitCode.CHECK_FAILED,
             f"{summary.counts.rejected:,} of {received:,} records were rejected, more than max_rejected_share "
-            f"({settings.max_rejected_share:.0%}) allows. They are kept in landing.rejected_records, with reasons.",
+            f"({settings.max_rejected_share:.0%}) allows. `polytrades rejected list` has them, with reasons.",
         )
 
 

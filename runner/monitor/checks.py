@@ -125,7 +125,7 @@ CHECKS: dict[str, Wording] = {
     "run_failed": _worded(
         "last runs",
         "{run} ended with code {of}: {detail}.",
-        "Do what the message says, then run the same command again.",
+        "Do what the message says; unless it ended with 4, run the same command again then.",
     ),
     "run_without_end": _worded(
         "runs without an end",
