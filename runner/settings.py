@@ -153,8 +153,8 @@ class Settings(BaseSettings):
     silent_wallet_days: float = Field(
         50,
         ge=0,
-        description="A run that gets not one new fill for this many wallets times days, since the newest fill of "
-        "anybody, ends with exit code 4 and leaves the checkpoints where they were; 0: never.",
+        description="A run that gets not one new fill for this many wallets times days, silent nights before it "
+        "included, ends with exit code 4 and leaves the checkpoints where they were; 0: never.",
     )
     batch_rows: int = Field(50_000, ge=1, description="Records collected before a batch is landed.")
     max_rejected_share: float = Field(

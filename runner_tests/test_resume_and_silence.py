@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -79,6 +80,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Night]
     """`sync` without dbt: plans, fetches, lands and judges, like a run of its own each time."""
     monkeypatch.chdir(tmp_path)
 
+    nights = itertools.count()
+
     def made(
         upstream: Upstream,
         until: datetime,
@@ -86,7 +89,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Night]
         only: int = 3,
         since: datetime | None = None,
     ) -> Night:
-        listed = tmp_path / "wallets.csv"
+        listed, run_id = tmp_path / "wallets.csv", f"run {next(nights)}"
         listed.write_text("\n".join(WALLETS[:only]))
         with server(upstream.answer) as (url, _):
             settings = settings_of(tmp_path, dome_base_url=url)
@@ -96,13 +99,13 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Night]
             plan = plan_sync(settings, warehouse, options)
             wallets.apply_change(warehouse, plan.change, listed)
             with (
-                intake_for(settings, warehouse, orders.dialect_of(settings), "run") as intake,
+                intake_for(settings, warehouse, orders.dialect_of(settings), run_id) as intake,
                 OrderApi(settings, max_requests) as api,
             ):
                 for skipped in plan.skipped:
                     intake.covered(skipped)
                 fetched = api.fetch(intake, plan.tasks, "Fetching", Silent())
-                summary = Summary("sync", "run", utc_now())
+                summary = Summary("sync", run_id, utc_now())
                 if len(fetched.failures) < len(WALLETS):  # a run in which nobody was answered ends here
                     intake.settle(check_silence(settings, warehouse, plan, fetched, summary))
         later_than_the_second_in_which_rows_are_written(warehouse)
@@ -293,21 +296,21 @@ def test_a_fill_that_was_known_is_no_sign_of_life(run: Callable[..., Night], tmp
 
 
 def test_silent_nights_of_few_wallets_add_up(run: Callable[..., Night], tmp_path: Path) -> None:
-    upstream = Upstream({wallet: fills(wallet, 5, NOON - timedelta(hours=9), timedelta(hours=7)) for wallet in WALLETS})
+    upstream = Upstream({wallet: fills(wallet, 5, NOON - timedelta(hours=1), timedelta(hours=7)) for wallet in WALLETS})
     run(upstream, NOON)
-    newest = NOON - timedelta(hours=9)
-    tell_traders(tmp_path, newest)
-    codes = [run(upstream, NOON + timedelta(days=night)).summary.exit_code for night in range(1, 18)]
-    assert codes == [ExitCode.DONE] * 16 + [ExitCode.CHECK_FAILED], "3 wallets, 50 wallet-days"
-    assert checkpoints(tmp_path) == dict.fromkeys(WALLETS, newest), "also the nights that were believed"
-
-
-def tell_traders(folder: Path, newest: datetime) -> None:
-    """What a build would have written of these wallets."""
-    warehouse = connect(settings_of(folder))
-    warehouse._query("test", "create table main.traders (wallet_address varchar, last_fill_at timestamptz)")  # type: ignore[attr-defined]
-    for wallet in WALLETS:
-        warehouse._query("test", "insert into main.traders values (@wallet, @newest)", wallet=wallet, newest=newest)  # type: ignore[attr-defined]
+    nights = [run(upstream, NOON + timedelta(days=night)) for night in range(1, 20)]
+    received = [night.fetched.received for night in nights]
+    assert received == [3, *[0] * 17, 3], "the overlap of the first night, and of the one that asks for all again"
+    codes = [night.summary.exit_code for night in nights]
+    assert codes == [ExitCode.DONE] * 17 + [ExitCode.CHECK_FAILED] * 2, (
+        "3 wallets, 50 wallet-days after the first night"
+    )
+    assert checkpoints(tmp_path) == dict.fromkeys(WALLETS, NOON), "also the nights that were believed"
+    missed = [order(user=WALLETS[0], tx_hash="0x" + "e" * 64, timestamp=int((NOON + timedelta(hours=5)).timestamp()))]
+    upstream.fills[WALLETS[0]] = missed + upstream.fills[WALLETS[0]]
+    assert run(upstream, NOON + timedelta(days=20)).summary.exit_code is ExitCode.DONE
+    landed = connect(settings_of(tmp_path))._query("test", "select 1 from landing.trades where tx_hash like '0xeee%'")  # type: ignore[attr-defined]
+    assert landed == [(1,)]
 
 
 def test_what_nobody_answered_leaves_nothing_behind(run: Callable[..., Night], tmp_path: Path) -> None:

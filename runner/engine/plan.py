@@ -65,9 +65,7 @@ def plan_sync(settings: Settings, warehouse: Warehouse, options: SyncOptions) ->
     fetched = coverage
     if any(wallet in coverage and wallet not in checkpoints for wallet in chosen):
         fetched = covered_windows(settings, warehouse, with_skipped=False)
-    overlap = timedelta(hours=settings.overlap_hours)
-    if settings.source == "polygon":
-        overlap = timedelta(minutes=settings.polygon_overlap_minutes)
+    overlap = overlap_of(settings)
     recent: list[Task] = []
     history: list[Task] = []
     skipped: list[Covered] = []
@@ -105,6 +103,13 @@ def _mixed(recent: list[Task], history: list[Task]) -> list[Task]:
             mixed += [first for first in [next(past, None)] if first is not None]
         mixed.append(task)
     return [*mixed, *past]
+
+
+def overlap_of(settings: Settings) -> timedelta:
+    """How much before a checkpoint is asked for again."""
+    if settings.source == "polygon":
+        return timedelta(minutes=settings.polygon_overlap_minutes)
+    return timedelta(hours=settings.overlap_hours)
 
 
 def _recent(wallet: str, known_until: datetime, again: timedelta, until: datetime, parts: list[Window]) -> list[Task]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from runner.engine.fetch import Fetched, Task
-from runner.engine.plan import SyncPlan
+from runner.engine.plan import SyncPlan, overlap_of
 from runner.engine.record import Summary
 from runner.errors import ExitCode
 from runner.landing.covered import source_of
@@ -17,9 +17,9 @@ def check_silence(settings: Settings, warehouse: Warehouse, plan: SyncPlan, fetc
     """Says in the summary that not one fill came where some should have, and puts the checkpoints back.
 
     Judged is what was fetched to its end: of wallets that were known before, or, where there are none, of the new ones;
-    and with it the time since the newest fill of any wallet, so that nights of a few wallets add up. A fill that was
-    known does not count. Put back is whatever got no answer then, the past too: an upstream that is silent for three
-    nights and then has them all must be asked for all three. Gives whether it is suspicious.
+    and with it the nights before in which no record came, so that those of a few wallets add up. A fill that was known
+    does not count. Put back is whatever got no answer then, the past too: an upstream that is silent for three nights
+    and then has them all must be asked for all three. Gives whether it is suspicious.
     """
     unfinished = set(fetched.unfinished)
     finished = [task for task in plan.tasks if task not in unfinished]
@@ -27,30 +27,31 @@ def check_silence(settings: Settings, warehouse: Warehouse, plan: SyncPlan, fetc
     judged = [task for task in ended if not task.is_history] or ended
     if not judged or not fetched.heard.isdisjoint(judged) or not settings.silent_wallet_days:
         return False
-    newest = max(warehouse.newest_fills().values(), default=None)
+    source, at = source_of(settings), utc_now()
+    last = warehouse.last_heard(source, summary.run_id)
     # Where the chain has not come to, there can be nothing.
     ends = [min(task.window.end, fetched.reached or task.window.end) for task in judged]
-    days = _wallet_days(Window(_quiet_since(task, newest), end) for task, end in zip(judged, ends, strict=True))
+    days = _wallet_days(Window(_quiet_since(task, last), end) for task, end in zip(judged, ends, strict=True))
     if days < settings.silent_wallet_days:
         return False
-    source, at = source_of(settings), utc_now()
+    # What came last may have been of the overlap alone, so the whole of that night is asked for again.
+    back = (last.start + overlap_of(settings) if last.start else last.end) if last else None
     before: dict[str, datetime] = {}
     for task in finished:
         if task in fetched.heard:
             continue
         known = before.get(task.wallet, plan.checkpoints.get(task.wallet, task.window.begins))
         # Of a window behind a checkpoint the beginning is the overlap, which was asked for before.
-        before[task.wallet] = min(known, task.window.begins if task.is_history else newest or known)
+        before[task.wallet] = min(known, task.window.begins if task.is_history else back or known)
     warehouse.set_checkpoints(
         [CheckpointMove(source, wallet, until, summary.run_id, at) for wallet, until in before.items()]
     )
-    since = f" since {newest:%Y-%m-%d %H:%M} UTC, the time of the newest fill," if newest else ""
     _tell(
         settings,
         judged,
         days,
-        f"Their checkpoints stay where they were, so the next run asks for everything{since} again. If the wallets "
-        "are quiet, raise silent_wallet_days.",
+        "Their checkpoints are where they were when a record came last, so the next run asks for all that time again. "
+        "If the wallets are quiet, raise silent_wallet_days.",
         summary,
     )
     return True
@@ -74,10 +75,10 @@ def check_past(settings: Settings, tasks: Sequence[Task], fetched: Fetched, summ
     return True
 
 
-def _quiet_since(task: Task, newest: datetime | None) -> datetime:
-    """Since when nobody has had a fill, as far as the task knows: its beginning, or before."""
+def _quiet_since(task: Task, last: Window | None) -> datetime:
+    """Since when nobody has been answered with a record: the beginning of the window, or before."""
     begins = task.window.begins
-    return begins if task.is_history or newest is None else min(begins, newest)
+    return begins if task.is_history or last is None else min(begins, last.end)
 
 
 def _wallet_days(windows: Iterable[Window]) -> float:

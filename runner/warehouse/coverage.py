@@ -47,6 +47,20 @@ class Coverage(Statements):
             found.setdefault(wallet, []).append(Window(starts, ends))
         return {wallet: union(windows) for wallet, windows in found.items()}
 
+    def last_heard(self, source: str, run_id: str) -> Window | None:
+        """See Warehouse."""
+        if not self._has_state("coverage"):
+            return None
+        rows = self._query(
+            "last_heard",
+            f"select min(window_start) as starts, window_end from {self._state('coverage')} "
+            "where source = @source and status = 'complete' and records_received > 0 and run_id <> @run_id "
+            "group by window_end order by window_end desc limit 1",
+            source=source,
+            run_id=run_id,
+        )
+        return Window(*rows[0]) if rows else None
+
     def coverage(
         self, sources: Sequence[str], with_skipped: bool = True, contracts: Mapping[str, int] | None = None
     ) -> dict[str, list[Window]]:

@@ -396,6 +396,12 @@ class Warehouse(Migrating, Protocol):
     def new_fills(self) -> int:
         """How many keys of the batch that was just merged `trades` did not have before."""
 
+    def last_heard(self, source: str, run_id: str) -> Window | None:
+        """The last window of this source in which a record came, of whatever wallet; without a start if it had none.
+
+        `run_id`: a run that does not count.
+        """
+
     def newest_fills(self) -> dict[str, datetime]:
         """Wallet address → time of its newest fill in `trades`."""
 
