@@ -303,6 +303,7 @@ def _ask(world: _World) -> None:
         assert warehouse.chain_fills(1, 10**9, AT, AT) == []
         assert warehouse.source_differences() == []
         warehouse.checkpoint_moves(WALLET)
+        assert warehouse.last_heard("dome", "another run") is not None
         warehouse.rejected_records("bad_side", 10)
         emptied = warehouse.empty_merged_days((utc_now() + timedelta(days=1)).date())
         assert set(emptied) == {"trades", "markets", "events"}
