@@ -16,7 +16,7 @@ from runner.warehouse.protocol import Run, Warehouse
 from runner.windows import utc_now
 
 _FEW = 0.01
-"""Share of the records below which a field that is missing is no change of the API."""
+"""Share of the records below which a field that is missing or of another type is no change of the API."""
 
 
 @dataclass
@@ -177,9 +177,10 @@ class Recorded:
             self._summary.messages.append(
                 f"Records carry fields that are new to us, kept in extra_fields: {_listed(counts.unknown_fields)}."
             )
-        if counts.retyped_fields:
+        retyped = {name: n for name, n in counts.retyped_fields.items() if n >= counts.received * _FEW}
+        if retyped:
             self._summary.messages.append(
-                f"Records carry fields in another type than usual: {_listed(counts.retyped_fields)}. What could be "
+                f"Records carry fields in another type than usual: {_listed(retyped)}. What could be "
                 "read without loss was; the other records are in `polytrades rejected list`."
             )
         accepted = counts.landed + counts.landed_before
