@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from runner_tests.support import BIN, Home, Running
 
 WHO = ("is held by polytrades", "is held by another process", "Production is being written by polytrades sync")
@@ -43,6 +45,7 @@ def keys(home: Home) -> list[tuple[str, str, str]]:
     return [(*row,) for row in home.query("select wallet_address, tx_hash, order_hash from trades")]
 
 
+@pytest.mark.duckdb_first("the lease is taken and lost on both targets in test_lease.py")
 def test_writers_at_once_lose_nothing_and_double_nothing(
     home: Home, start: Callable[..., Running], tmp_path: Path
 ) -> None:

@@ -34,6 +34,7 @@ def is_building(_home: Home, stderr: Path) -> bool:
     return "dbt build" in stderr.read_text()
 
 
+@pytest.mark.duckdb_first("`make chaos` kills on both targets, at every failpoint and at random")
 def test_a_killed_sync_loses_nothing_and_doubles_nothing(
     home: Home, tmp_path: Path, start: Callable[..., Running]
 ) -> None:
