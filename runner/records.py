@@ -90,21 +90,13 @@ _KNOWN = frozenset(
 )
 
 
-_TEXTS = frozenset(
-    [
-        "user",
-        "tx_hash",
-        "order_hash",
-        "side",
-        "token_id",
-        "condition_id",
-        "token_label",
-        "taker",
-        "market_slug",
-        "title",
-    ]
-)
-_NUMBERS = frozenset(["timestamp", "price", "shares", "shares_normalized", "log_index", "block_number"])
+_IS_TEXT, _IS_NUMBER = (str,), (int, float)
+_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("user", "tx_hash", "order_hash", "side", "token_id", "condition_id"), _IS_TEXT),
+    **dict.fromkeys(("token_label", "taker", "market_slug", "title"), _IS_TEXT),
+    **dict.fromkeys(("timestamp", "price", "shares", "shares_normalized", "log_index", "block_number"), _IS_NUMBER),
+}
+"""Field → the types in which nearly every record has it."""
 _DERIVED = ("user", "shares", "shares_normalized")
 """What a row gets from the query or from another field where the record lacks it."""
 
@@ -154,17 +146,17 @@ class Form(NamedTuple):
 def form_of(raw: bytes) -> Form:
     """The form of a record, whatever its values. `missing` has only what `read_order` makes up for."""
     try:
-        fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+        record = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Form()
-    begins = {name: bytes(value)[:1] for name, value in fields.items()}
-    there = {name for name, value in fields.items() if bytes(value) not in (b"null", b'""')}
-    is_text = {name for name in there if begins[name] == b'"'}
-    is_number = {name for name in there if begins[name] in b"-0123456789"}
+    if not isinstance(record, dict):
+        return Form()
+    kinds, anything = _KINDS, (object,)
+    odd = [name for name, value in record.items() if type(value) not in kinds.get(name, anything)]
     return Form(
-        unknown=frozenset(fields.keys() - _KNOWN),
-        retyped=frozenset(((_TEXTS & there) - is_text) | ((_NUMBERS & there) - is_number)),
-        missing=frozenset(name for name in _DERIVED if name not in there),
+        unknown=frozenset(name for name in odd if name not in _KNOWN),
+        retyped=frozenset(name for name in odd if name in kinds and not _is_missing(record[name])),
+        missing=frozenset([name for name in _DERIVED if _is_missing(record.get(name))]),
     )
 
 

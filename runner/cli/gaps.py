@@ -88,7 +88,7 @@ def gaps(
             lines += shortened([f"  {escape(row)}" for row in rows], _SHOWN, "more; --json lists all")
     if found.holes:
         lines.append("`polytrades backfill --gaps` fetches holes and past; --dry-run says what that takes.")
-    if any(row.received < row.declared for row in found.differences):
+    if any(row.is_short for row in found.differences):
         lines.append(
             "`polytrades backfill --gaps` also asks once more for windows in which too few records came. Sources count "
             "in their own way: where the same number comes again, there is no more to be had."

@@ -39,6 +39,11 @@ class Task:
     known_until: datetime | None = None
 
 
+def spanned(tasks: Sequence[Task]) -> Window:
+    """From the first beginning of their windows to the last end."""
+    return Window(min(task.window.begins for task in tasks), max(task.window.end for task in tasks))
+
+
 @dataclass
 class Fetched:
     """How a fetch ended. `failures`: wallet → message. `unfinished`: tasks that a bound cut off; they go on later."""
@@ -55,6 +60,11 @@ class Fetched:
     """Where the chain ended, if that is before the windows did."""
     seconds_ahead: float = 0.0
     """How far this machine's clock is ahead of the upstream's, where that is too far."""
+
+    def finished(self, tasks: Sequence[Task]) -> list[Task]:
+        """Those of the tasks that no bound cut off."""
+        unfinished = set(self.unfinished)
+        return [task for task in tasks if task not in unfinished]
 
     def add(self, other: "Fetched") -> None:
         """Takes in how another fetch of the same command ended."""

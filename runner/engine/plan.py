@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 from runner.engine import wallets
-from runner.engine.fetch import Task
+from runner.engine.fetch import Task, spanned
 from runner.errors import UsageError
 from runner.landing.covered import completed_since_checkpoints, covered_windows, source_of
 from runner.settings import Settings
@@ -100,7 +101,7 @@ def _mixed(recent: list[Task], history: list[Task]) -> list[Task]:
     past = iter(history)
     for number, task in enumerate(recent):
         if number % 9 == 0:
-            mixed += [first for first in [next(past, None)] if first is not None]
+            mixed += islice(past, 1)
         mixed.append(task)
     return [*mixed, *past]
 
@@ -268,13 +269,13 @@ def plan_backfill(settings: Settings, warehouse: Warehouse, options: BackfillOpt
     cut = _cut(missing, options) if missing else []
     if short:
         wanted += sum(task.window.length.total_seconds() for task in short)
-        cut.append((Window(min(task.window.begins for task in short), max(task.window.end for task in short)), short))
+        cut.append((spanned(short), short))
     return BackfillPlan(target, chosen, cut, wanted, covered)
 
 
 def _cut(missing: list[Task], options: BackfillOptions) -> list[tuple[Window, list[Task]]]:
     """The windows in slices of time."""
-    whole = Window(min(task.window.begins for task in missing), max(task.window.end for task in missing))
+    whole = spanned(missing)
     cut = []
     for part in months(whole) if options.public_logs else slices(whole, timedelta(days=options.slice_days)):
         tasks = [
@@ -292,7 +293,7 @@ def _short(settings: Settings, warehouse: Warehouse, chosen: set[str]) -> list[T
     return [
         Task(row.wallet_address, Window(row.window_start, row.window_end), moves_checkpoint=False)
         for row in warehouse.differences([source_of(settings)])
-        if row.received < row.declared and row.wallet_address in chosen
+        if row.is_short and row.wallet_address in chosen
     ]
 
 

@@ -11,7 +11,7 @@ from typing import Self
 
 from runner import dbt
 from runner.engine.build import Display
-from runner.engine.fetch import Fetched, Task
+from runner.engine.fetch import Fetched, Task, spanned
 from runner.engine.plan import BackfillPlan
 from runner.engine.writer import check_budget
 from runner.errors import HeldBack, UsageError
@@ -180,8 +180,7 @@ def _statements(settings: Settings, warehouse: Warehouse, job: dbt.Job) -> dict[
 
 
 def _question(warehouse: Warehouse, statements: dict[str, str], tasks: Sequence[Task]) -> Question:
-    window = Window(min(task.window.begins for task in tasks), max(task.window.end for task in tasks))
-    return Question(statements, warehouse.work_place("public"), window, sorted({task.wallet for task in tasks}))
+    return Question(statements, warehouse.work_place("public"), spanned(tasks), sorted({task.wallet for task in tasks}))
 
 
 def _what_is_missing(blocks: Blocks, window: Window) -> str:

@@ -21,8 +21,7 @@ def check_silence(settings: Settings, warehouse: Warehouse, plan: SyncPlan, fetc
     does not count. Put back is whatever got no answer then, the past too: an upstream that is silent for three nights
     and then has them all must be asked for all three. Gives whether it is suspicious.
     """
-    unfinished = set(fetched.unfinished)
-    finished = [task for task in plan.tasks if task not in unfinished]
+    finished = fetched.finished(plan.tasks)
     ended = [task for task in finished if task.moves_checkpoint and task.wallet not in fetched.failures]
     judged = [task for task in ended if not task.is_history] or ended
     if not judged or not fetched.heard.isdisjoint(judged) or not settings.silent_wallet_days:
@@ -59,10 +58,9 @@ def check_silence(settings: Settings, warehouse: Warehouse, plan: SyncPlan, fetc
 
 def check_past(settings: Settings, tasks: Sequence[Task], fetched: Fetched, summary: Summary) -> bool:
     """Says in the summary that a backfill brought nothing at all where much was asked for; gives whether it is so."""
-    unfinished = set(fetched.unfinished)
-    judged = [task for task in tasks if task not in unfinished and task.wallet not in fetched.failures]
+    judged = [task for task in fetched.finished(tasks) if task.wallet not in fetched.failures]
     days = _wallet_days(task.window for task in judged)
-    if fetched.heard or fetched.received or not 0 < settings.silent_wallet_days <= days:
+    if fetched.received or not 0 < settings.silent_wallet_days <= days:
         return False
     _tell(
         settings,

@@ -144,6 +144,11 @@ class Difference:
     declared: int
     received: int
 
+    @property
+    def is_short(self) -> bool:
+        """True if fewer came."""
+        return self.received < self.declared
+
 
 @dataclass(frozen=True)
 class Rejection:
